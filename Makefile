@@ -1,0 +1,38 @@
+# make demo | make test | make check: each sets up what it needs.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+
+.PHONY: help setup demo test check clean
+
+help:
+	@echo "make demo             send a phantom CTA through the node and show what comes back"
+	@echo "make demo SERIES=DIR  the same with a folder of DICOM files of your own"
+	@echo "make test             run the tests"
+	@echo "make check            ruff, mypy and the import rules"
+	@echo "make setup            make $(VENV) with everything pinned in constraints.txt"
+
+setup: $(READY)
+
+$(READY): setup.cfg pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Python 3.11 or later is needed; '$(PYTHON)' is older. Try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	PIP_CONSTRAINT=constraints.txt $(BIN)/pip install --quiet --disable-pip-version-check \
+	  --constraint constraints.txt --editable '.[demo,test,check]'
+	@touch $@
+
+demo: $(READY)
+	$(BIN)/python -m dicom_node.demo $(if $(SERIES),--series "$(SERIES)")
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+check: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --config setup.cfg
+
+clean:
+	rm -rf $(VENV) build *.egg-info demo-output

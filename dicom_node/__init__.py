@@ -1,0 +1,1 @@
+"""Everything that speaks DICOM, and the daemon that keeps it running."""

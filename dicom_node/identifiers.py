@@ -1,0 +1,42 @@
+"""DICOM unique identifiers: validation and derivation (PS3.5 section 9, B.2)."""
+
+import hashlib
+import re
+from collections.abc import Iterable
+
+MAXIMUM_UID_LENGTH = 64  # PS3.5 section 9.1
+_UID = re.compile(r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))+")
+
+
+def is_valid_uid(text: str) -> bool:
+    """Whether `text` is a UID as PS3.5 section 9.1 allows it: digits and dots, 64 characters."""
+    return len(text) <= MAXIMUM_UID_LENGTH and _UID.fullmatch(text) is not None
+
+
+def derive_uid(*parts: str) -> str:
+    """The UID that belongs to these parts: the same parts always give the same UID (PS3.5 B.2).
+
+    128 bits of SHA-256 over the length-prefixed parts, marked as a version 8 UUID (RFC 9562) under 2.25.
+    """
+    digest = bytearray(_digest(parts)[:16])
+    digest[6] = (digest[6] & 0x0F) | 0x80
+    digest[8] = (digest[8] & 0x3F) | 0x80
+    return f"2.25.{int.from_bytes(digest, 'big')}"
+
+
+def digest_of_instances(sop_instance_uids: Iterable[str]) -> str:
+    """What tells one revision of a series from another: a digest of its set of SOP Instance UIDs."""
+    return _digest(sorted(sop_instance_uids)).hex()[:32]
+
+
+def analysis_fingerprint(**parameters: object) -> str:
+    """A digest of everything that decides a result beside the images: weights, step, threshold, version."""
+    return _digest(f"{name}={parameters[name]!r}" for name in sorted(parameters)).hex()[:32]
+
+
+def _digest(parts: Iterable[str]) -> bytes:
+    hasher = hashlib.sha256()
+    for part in parts:
+        encoded = part.encode()
+        hasher.update(len(encoded).to_bytes(8, "big") + encoded)
+    return hasher.digest()

@@ -1,0 +1,262 @@
+"""The settings: config.toml read once into frozen models that refuse what they do not know."""
+
+import re
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import ErrorDetails
+
+from dicom_node.errors import ConfigurationError, SettingProblem
+
+
+def _ae_title(value: str) -> str:
+    """PS3.5 table 6.2-1, AE: 1 to 16 printable ASCII characters, no backslash, not only spaces."""
+    if not re.fullmatch(r"[\x20-\x5b\x5d-\x7e]{1,16}", value) or value != value.strip():
+        raise ValueError("1 to 16 ASCII characters without a backslash or spaces at the ends")
+    return value
+
+
+def _regular_expression(value: str) -> str:
+    try:
+        re.compile(value)
+    except re.error as error:
+        raise ValueError(f"a Python regular expression ({error})") from error
+    return value
+
+
+def _keyword(value: str) -> str:
+    """PS3.6 keywords; which one exists is checked by check-config, which knows the dictionary."""
+    if not re.fullmatch(r"[A-Z][A-Za-z0-9]+", value):
+        raise ValueError("a DICOM keyword such as StudyDescription")
+    return value
+
+
+# TOML gives lists; a frozen setting is a tuple.
+_as_tuple = BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value)
+_as_path = BeforeValidator(lambda value: Path(value) if isinstance(value, str) and value else value)
+AETitle = Annotated[str, AfterValidator(_ae_title)]
+Keyword = Annotated[str, AfterValidator(_keyword)]
+Keywords = Annotated[tuple[Keyword, ...], _as_tuple]
+Pattern = Annotated[str, AfterValidator(_regular_expression)]
+Description = Annotated[str, Field(min_length=1, max_length=64)]  # VR LO
+Port = Annotated[int, Field(ge=1, le=65535)]
+Seconds = Annotated[float, Field(gt=0, le=7 * 86400)]
+
+
+class Table(BaseModel):
+    """One table of config.toml: frozen, strict, no unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class NodeSettings(Table):
+    ae_title: AETitle = "GLIANET"
+
+
+class ReceiverSettings(Table):
+    host: str = Field("127.0.0.1", min_length=1)
+    port: Port = 11112
+    calling_ae_titles: Annotated[tuple[AETitle, ...], _as_tuple] = ()
+    maximum_associations: int = Field(10, ge=1, le=200)
+    maximum_pdu_bytes: int = Field(131072, ge=4096, le=1048576)
+    acse_timeout_s: Seconds = 30.0
+    dimse_timeout_s: Seconds = 60.0
+    network_timeout_s: Seconds = 120.0
+    minimum_free_gib: float = Field(5.0, ge=0.0, le=100000.0)
+
+
+class UrgentRule(Table):
+    attribute: Keyword
+    matches: Pattern
+
+
+class SelectionSettings(Table):
+    modalities: Annotated[tuple[str, ...], _as_tuple] = ("CT",)
+    refused_image_types: Annotated[tuple[str, ...], _as_tuple] = (
+        "LOCALIZER",
+        "MIP",
+        "MPR",
+        "AVERAGE",
+        "PROJECTION IMAGE",
+        "VOLUME RENDERED",
+        "CSA MPR",
+        "CSAPARALLEL",
+    )
+    minimum_slices: int = Field(60, ge=1, le=10000)
+    maximum_slices: int = Field(2500, ge=1, le=10000)
+    maximum_slice_spacing_mm: float = Field(1.5, gt=0, le=10)
+    maximum_axial_angle_degrees: float = Field(15.0, ge=0, le=45)
+    contrast_minimum_hu: float = Field(150.0, ge=0, le=1000)
+    contrast_maximum_hu: float = Field(700.0, ge=0, le=3000)
+    contrast_minimum_volume_ml: float = Field(1.0, ge=0, le=1000)
+    urgent: Annotated[tuple[UrgentRule, ...], _as_tuple] = (
+        UrgentRule(attribute="StudyDescription", matches="(?i)stat|emergency|stroke|trauma"),
+        UrgentRule(attribute="RequestedProcedurePriority", matches="(?i)stat|high"),
+    )
+
+    @model_validator(mode="after")
+    def _check_order(self) -> "SelectionSettings":
+        if self.contrast_minimum_hu >= self.contrast_maximum_hu:
+            raise ValueError("contrast_minimum_hu must be below contrast_maximum_hu")
+        if self.minimum_slices > self.maximum_slices:
+            raise ValueError("minimum_slices must not be above maximum_slices")
+        return self
+
+
+class AssemblySettings(Table):
+    quiet_s: Seconds = 30.0
+    announced_count_attributes: Annotated[tuple[Keyword, ...], _as_tuple] = (
+        "NumberOfSeriesRelatedInstances",
+    )
+    position_tolerance_mm: float = Field(0.05, gt=0, le=1)
+    orientation_tolerance: float = Field(0.0001, gt=0, le=0.01)
+    maximum_gantry_tilt_degrees: float = Field(0.1, gt=0, le=5)
+    poll_s: Seconds = 1.0
+
+
+class ModelSettings(Table):
+    weights: str = ""
+    device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:[0-9]+)?)$")
+    threads: int = Field(0, ge=0, le=1024)
+    step: Literal[16, 24, 32, 48, 64, 96] = 48
+    exact: bool = False
+    threshold: float = Field(0.5, gt=0, lt=1)
+    minimum_lesion_mm3: float = Field(5.0, ge=0, le=10000)
+    maximum_attempts: int = Field(3, ge=1, le=100)
+    retry_delay_s: Seconds = 60.0
+    lease_s: Seconds = 120.0
+
+
+class ResultsSettings(Table):
+    report_refusals: Literal["none", "defects", "all"] = "defects"
+    segmentation_series_number: int = Field(9801, ge=1, le=2147483647)
+    report_series_number: int = Field(9802, ge=1, le=2147483647)
+    segmentation_series_description: str = Field(
+        "GLIA-Net aneurysm candidates (research)", min_length=1, max_length=64
+    )
+    report_series_description: str = Field("GLIA-Net report (research)", min_length=1, max_length=64)
+
+
+class DeliverySettings(Table):
+    first_delay_s: Seconds = 30.0
+    maximum_delay_s: Seconds = 3600.0
+    maximum_attempts: int = Field(48, ge=1, le=10000)
+    lease_s: Seconds = 300.0
+
+
+class DestinationSettings(Table):
+    name: str = Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")
+    ae_title: AETitle
+    host: str = Field(min_length=1)
+    port: Port
+    connect_timeout_s: Seconds = 10.0
+    dimse_timeout_s: Seconds = 60.0
+
+
+class StorageSettings(Table):
+    folder: Annotated[Path, _as_path] = Path("data")
+
+
+class AuditSettings(Table):
+    record_echoes: bool = False
+
+
+class LogSettings(Table):
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["console", "json"] = "console"
+
+
+class Settings(Table):
+    """Everything that an administrator can set; `destination` is the TOML array of tables [[destination]]."""
+
+    node: NodeSettings = NodeSettings()
+    receiver: ReceiverSettings = ReceiverSettings()
+    selection: SelectionSettings = SelectionSettings()
+    assembly: AssemblySettings = AssemblySettings()
+    model: ModelSettings = ModelSettings()
+    results: ResultsSettings = ResultsSettings()
+    delivery: DeliverySettings = DeliverySettings()
+    destination: Annotated[tuple[DestinationSettings, ...], _as_tuple] = ()
+    storage: StorageSettings = StorageSettings()
+    audit: AuditSettings = AuditSettings()
+    log: LogSettings = LogSettings()
+
+    @property
+    def destinations(self) -> tuple[DestinationSettings, ...]:
+        return self.destination
+
+    @model_validator(mode="after")
+    def _check_names(self) -> "Settings":
+        names = [destination.name for destination in self.destination]
+        if len(set(names)) != len(names):
+            raise ValueError("every [[destination]] needs a name of its own")
+        return self
+
+
+def load_settings(path: Path) -> Settings:
+    """The settings in `path`; a relative storage folder or weights path is relative to the file.
+
+    Raises:
+        ConfigurationError: with every problem found, each with its key, the value given and what is accepted.
+    """
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise _unreadable(path, "the file", f"a readable file ({error.strerror})") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise _unreadable(path, "the file", f"TOML in UTF-8 ({error})") from error
+    try:
+        return _anchored(Settings.model_validate(tables), path.resolve().parent)
+    except ValidationError as error:
+        raise ConfigurationError(str(path), tuple(map(_problem, error.errors()))) from error
+
+
+def _anchored(settings: Settings, base: Path) -> Settings:
+    storage = settings.storage.model_copy(update={"folder": base / settings.storage.folder})
+    weights = str(base / settings.model.weights) if settings.model.weights else ""
+    model = settings.model.model_copy(update={"weights": weights})
+    return settings.model_copy(update={"storage": storage, "model": model})
+
+
+def _unreadable(path: Path, given: str, accepted: str) -> ConfigurationError:
+    return ConfigurationError(str(path), (SettingProblem("(file)", given, accepted),))
+
+
+def _problem(error: ErrorDetails) -> SettingProblem:
+    key = _key(error["loc"])
+    if error["type"] == "extra_forbidden":
+        return SettingProblem(key, "this key", f"known keys here are {_known_keys(error['loc'][:-1])}")
+    if error["type"] == "missing":
+        return SettingProblem(key, "nothing", "a value is needed")
+    accepted = error["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    given = "this table" if isinstance(error["input"], (dict, Table)) else repr(error["input"])
+    return SettingProblem(key or "(settings)", given, f"accepted: {accepted}")
+
+
+def _key(location: Sequence[Any]) -> str:
+    text = ""
+    for part in location:
+        text += f"[{part + 1}]" if isinstance(part, int) else f"{'.' if text else ''}{part}"
+    return text
+
+
+def _known_keys(location: Sequence[Any]) -> str:
+    table: type[BaseModel] = Settings
+    for part in location:
+        if isinstance(part, int):
+            continue
+        annotation = table.model_fields[part].annotation
+        arguments = getattr(annotation, "__args__", ())
+        table = arguments[0] if arguments else annotation  # type: ignore[assignment]
+    return ", ".join(table.model_fields)

@@ -1,0 +1,106 @@
+"""Settings: everything wrong is said at once, with key, value and what is accepted."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from dicom_node.errors import ConfigurationError
+from dicom_node.settings import Settings, load_settings
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+def write(folder: Path, text: str) -> Path:
+    file = folder / "config.toml"
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+def problems(folder: Path, text: str) -> dict[str, str]:
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings(write(folder, text))
+    return {problem.key: str(problem) for problem in caught.value.problems}
+
+
+def test_shipped_config_holds_the_defaults() -> None:
+    """What the file says is what the code would do without it; the destination is the example."""
+    shipped = load_settings(REPOSITORY / "config.toml").model_dump()
+    default = Settings().model_dump()
+    assert len(shipped.pop("destination")) == 1
+    assert default.pop("destination") == ()
+    assert shipped["storage"].pop("folder") == REPOSITORY / default["storage"].pop("folder")
+    assert shipped == default
+
+
+def test_every_problem_is_named_at_once(tmp_path: Path) -> None:
+    found = problems(
+        tmp_path,
+        """
+        [node]
+        ae_title = "SEVENTEEN_LETTERS"
+        colour = "red"
+        [receiver]
+        port = "11112"
+        [model]
+        step = 33
+        [selection]
+        urgent = [{ attribute = "StudyDescription", matches = "(" }]
+        [[destination]]
+        name = "pacs"
+        ae_title = "PACS"
+        port = 70000
+        [modell]
+        """,
+    )
+    assert set(found) == {
+        "node.ae_title",
+        "node.colour",
+        "receiver.port",
+        "model.step",
+        "selection.urgent[1].matches",
+        "destination[1].host",
+        "destination[1].port",
+        "modell",
+    }
+    assert "'SEVENTEEN_LETTERS'" in found["node.ae_title"] and "1 to 16" in found["node.ae_title"]
+    assert "known keys here are ae_title" in found["node.colour"]
+    assert "16, 24, 32, 48, 64 or 96" in found["model.step"]
+    assert "destination" in found["modell"] and "receiver" in found["modell"]
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("[receiver]\nport = 0", "receiver.port"),
+        ("[receiver]\nport = true", "receiver.port"),
+        ("[model]\nthreshold = 1.0", "model.threshold"),
+        ('[model]\ndevice = "gpu"', "model.device"),
+        ("[assembly]\nquiet_s = -1.0", "assembly.quiet_s"),
+        ('[log]\nlevel = "loud"', "log.level"),
+        ('[node]\nae_title = "A\\\\B"', "node.ae_title"),
+        ('[node]\nae_title = "   "', "node.ae_title"),
+        ("[selection]\ncontrast_minimum_hu = 900.0", "selection"),
+        ('[[destination]]\nname="a"\nae_title="A"\nhost="h"\nport=1\n' * 2, "(settings)"),
+    ],
+)
+def test_values_out_of_range(tmp_path: Path, text: str, key: str) -> None:
+    assert list(problems(tmp_path, text)) == [key]
+
+
+def test_unreadable_files(tmp_path: Path) -> None:
+    assert "TOML" in problems(tmp_path, "[node\n")["(file)"]
+    with pytest.raises(ConfigurationError, match="No such file"):
+        load_settings(tmp_path / "nowhere.toml")
+
+
+def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
+    file = write(tmp_path, '[storage]\nfolder = "here"\n[model]\nweights = "w.safetensors"')
+    settings = load_settings(file)
+    assert settings.storage.folder == tmp_path / "here"
+    assert settings.model.weights == str(tmp_path / "w.safetensors")
+
+
+def test_settings_are_frozen() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        Settings().receiver.port = 1  # type: ignore[misc]
