@@ -1,0 +1,1 @@
+"""What must survive a power cut: spool, series, jobs, outbox, audit. Knows neither DICOM nor the model."""

@@ -1,0 +1,82 @@
+"""Reading deliveries and moving them from state to state, guarded like the moves of a series."""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, Connection, select, update
+
+from storage.audit import append
+from storage.errors import LostClaim
+from storage.rows import DeliveryRow, ResultObject
+from storage.schema import deliveries, results, series
+from storage.states import DeliveryState, check_move
+
+
+def read_deliveries(connection: Connection, *conditions: ColumnElement[bool]) -> list[DeliveryRow]:
+    """The deliveries that meet `conditions` on tables deliveries and series, oldest revision first."""
+    query = (
+        select(deliveries, series.c.series_instance_uid, series.c.study_instance_uid)
+        .join(series, series.c.id == deliveries.c.series_id)
+        .where(*conditions)
+        .order_by(deliveries.c.series_id, deliveries.c.revision, deliveries.c.destination)
+    )
+    return [
+        DeliveryRow(**row._asdict(), objects=_objects(connection, row.series_id, row.revision))
+        for row in connection.execute(query).all()
+    ]
+
+
+def _objects(connection: Connection, series_id: int, revision: int) -> tuple[ResultObject, ...]:
+    columns = [results.c[name] for name in ResultObject.__dataclass_fields__]
+    query = select(*columns).where(results.c.series_id == series_id, results.c.revision == revision)
+    return tuple(ResultObject(**row._asdict()) for row in connection.execute(query.order_by(results.c.id)))
+
+
+def move_delivery(
+    connection: Connection,
+    row: DeliveryRow,
+    to: DeliveryState,
+    event: str,
+    detail: Mapping[str, object],
+    *,
+    actor: str,
+    now: datetime,
+    **values: object,
+) -> None:
+    """Move the delivery that `row` was read from, drop its lease, and append the audit row `event`.
+
+    Raises:
+        IllegalMove: storage.states does not have the move.
+        LostClaim: the row is no longer in that state, under that lease.
+    """
+    check_move(row.state, to)
+    at_rest = {"lease_owner": None, "lease_expires_at": None, "not_before": None}
+    ended_at = None if to == DeliveryState.PENDING else now
+    change_delivery(connection, row, **{**at_rest, "state": to, "ended_at": ended_at, **values})
+    note_delivery(connection, row, event, detail, actor=actor, now=now)
+
+
+def change_delivery(connection: Connection, row: DeliveryRow, **values: object) -> None:
+    """Change columns of the delivery that `row` was read from. Raises LostClaim where it has moved on."""
+    unchanged = (
+        deliveries.c.id == row.id,
+        deliveries.c.state == row.state,
+        deliveries.c.lease_owner.is_not_distinct_from(row.lease_owner),
+    )
+    changed = connection.execute(update(deliveries).where(*unchanged).values(**values))
+    if changed.rowcount != 1:
+        raise LostClaim(f"delivery of series {row.series_instance_uid} to {row.destination}")
+
+
+def note_delivery(
+    connection: Connection,
+    row: DeliveryRow,
+    event: str,
+    detail: Mapping[str, object],
+    *,
+    actor: str,
+    now: datetime,
+) -> None:
+    """Append an audit row about a delivery; its revision and destination are added to the detail."""
+    said = {"revision": row.revision, "destination": row.destination, **detail}
+    append(connection, event, now, series_instance_uid=row.series_instance_uid, actor=actor, detail=said)

@@ -1,0 +1,178 @@
+"""The outbox: the results of a series wait here for each destination, apart from one another.
+
+Changes are guarded and audited like those of storage.jobs.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+
+from sqlalchemy import ColumnElement, Connection, and_, or_, select
+
+from storage.database import Database
+from storage.delivery_moves import change_delivery, move_delivery, note_delivery, read_deliveries
+from storage.errors import LostClaim
+from storage.moves import end_series, fail_series
+from storage.rows import DeliveryRow, ResultObject, SeriesRow, series_row
+from storage.schema import deliveries as table
+from storage.schema import series
+from storage.states import DeliveryState, SeriesState
+
+__all__ = [
+    "DeliveryRow",
+    "ResultObject",
+    "claim_delivery",
+    "delivered",
+    "deliveries",
+    "give_back_delivery",
+    "postpone_delivery",
+]
+
+DELIVERY_FAILED = "delivery-failed"
+
+
+def claim_delivery(
+    db: Database, destination: str, owner: str, now: datetime, lease: timedelta
+) -> DeliveryRow | None:
+    """Take the next delivery to `destination` for `owner`, with the objects to send; None where none is due.
+
+    Urgent series first, then the one whose results have waited longest. Counts as an attempt.
+    """
+    with db.read() as connection:  # so that looking for work never waits for the write lock
+        if _next(connection, destination, now) is None:
+            return None
+    with db.transaction() as connection:
+        chosen = _next(connection, destination, now)
+        if chosen is None:
+            return None
+        (row,) = read_deliveries(connection, table.c.id == chosen)
+        change_delivery(
+            connection,
+            row,
+            lease_owner=owner,
+            lease_expires_at=now + lease,
+            not_before=None,
+            attempts=row.attempts + 1,
+        )
+        (claim,) = read_deliveries(connection, table.c.id == chosen)
+        return claim
+
+
+def _next(connection: Connection, destination: str, now: datetime) -> int | None:
+    query = (
+        select(table.c.id)
+        .join(series, series.c.id == table.c.series_id)
+        .where(table.c.destination == destination, table.c.state == DeliveryState.PENDING, _is_free(now))
+        .order_by(series.c.urgent.desc(), table.c.created_at, table.c.id)
+        .limit(1)
+    )
+    return connection.execute(query).scalar_one_or_none()
+
+
+def _is_free(now: datetime) -> ColumnElement[bool]:
+    return and_(
+        or_(table.c.not_before.is_(None), table.c.not_before <= now),
+        or_(table.c.lease_owner.is_(None), table.c.lease_expires_at <= now),
+    )
+
+
+def delivered(
+    db: Database, claim: DeliveryRow, statuses: Sequence[Mapping[str, object]], now: datetime
+) -> None:
+    """PENDING -> DELIVERED: the destination has taken every object; `statuses` are its answers.
+
+    The last delivery of the revision moves the series on. Where the delivery was withdrawn while it was being
+    sent, an audit row tells what the destination has taken, nothing else changes, and LostClaim is raised.
+    """
+    said = {"objects": [one.sop_instance_uid for one in claim.objects], "statuses": list(statuses)}
+    try:
+        with db.transaction() as connection:
+            move_delivery(
+                connection,
+                claim,
+                DeliveryState.DELIVERED,
+                "delivered",
+                said,
+                actor=_actor(claim),
+                now=now,
+                statuses=list(statuses),
+                last_error=None,
+            )
+            _move_series_on(connection, claim, now)
+    except LostClaim:
+        with db.transaction() as connection:
+            note_delivery(connection, claim, "delivered-without-claim", said, actor=_actor(claim), now=now)
+        raise
+
+
+def postpone_delivery(
+    db: Database, claim: DeliveryRow, error: str, delay: timedelta, maximum_attempts: int, now: datetime
+) -> None:
+    """Let the delivery rest for `delay` after an error; FAILED once `maximum_attempts` are used up.
+
+    When the last delivery of the revision has ended and one has failed, so has the series. Raises LostClaim.
+    """
+    detail = {"error": error, "attempts": claim.attempts}
+    with db.transaction() as connection:
+        if claim.attempts < maximum_attempts:
+            at_rest = {"lease_owner": None, "lease_expires_at": None, "not_before": now + delay}
+            change_delivery(connection, claim, **at_rest, last_error=error)
+            said = {**detail, "delay_s": delay.total_seconds()}
+            note_delivery(connection, claim, "delivery-postponed", said, actor=_actor(claim), now=now)
+            return
+        move_delivery(
+            connection,
+            claim,
+            DeliveryState.FAILED,
+            "delivery-failed",
+            detail,
+            actor=_actor(claim),
+            now=now,
+            last_error=error,
+        )
+        _move_series_on(connection, claim, now)
+
+
+def give_back_delivery(db: Database, claim: DeliveryRow, now: datetime) -> None:
+    """Let go of a delivery because the node stops; the attempt does not count. Raises LostClaim."""
+    with db.transaction() as connection:
+        change_delivery(
+            connection, claim, lease_owner=None, lease_expires_at=None, attempts=claim.attempts - 1
+        )
+        note_delivery(connection, claim, "lease-given-back", {}, actor=_actor(claim), now=now)
+
+
+def deliveries(db: Database, series_id: int) -> list[DeliveryRow]:
+    """All deliveries of a series, those of earlier revisions too, oldest revision first."""
+    with db.read() as connection:
+        return read_deliveries(connection, table.c.series_id == series_id)
+
+
+def _move_series_on(connection: Connection, claim: DeliveryRow, now: datetime) -> None:
+    of_revision = and_(table.c.series_id == claim.series_id, table.c.revision == claim.revision)
+    siblings = read_deliveries(connection, of_revision)
+    if any(one.state == DeliveryState.PENDING for one in siblings):
+        return
+    row = _delivering(connection, claim)
+    failed = [one for one in siblings if one.state == DeliveryState.FAILED]
+    if failed:
+        reason = "; ".join(f"{one.destination}: {one.last_error}" for one in failed)
+        fail_series(connection, row, DELIVERY_FAILED, reason, actor=_actor(claim), now=now)
+    else:
+        end_series(connection, row, actor=_actor(claim), now=now)
+
+
+def _delivering(connection: Connection, claim: DeliveryRow) -> SeriesRow:
+    found = connection.execute(
+        select(series).where(
+            series.c.id == claim.series_id,
+            series.c.revision == claim.revision,
+            series.c.state == SeriesState.DELIVERING,
+        )
+    ).one_or_none()
+    if found is None:
+        raise LostClaim(f"series {claim.series_instance_uid}")
+    return series_row(found)
+
+
+def _actor(claim: DeliveryRow) -> str:
+    return claim.lease_owner or "node"

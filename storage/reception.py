@@ -1,0 +1,232 @@
+"""Reception: instances that lie in the spool become rows, and a late one re-opens its series."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
+
+from sqlalchemy import Connection, insert, select, update
+
+from storage.database import Database
+from storage.moves import change_series, move_series, note
+from storage.rows import SeriesRow, series_row
+from storage.schema import deliveries, instances, series
+from storage.spool import Arrival, is_conflict_path
+from storage.states import DeliveryState, SeriesState
+
+PATHS_PER_QUERY = 500
+
+FORGET_DECISION = {
+    "outcome": None,
+    "urgent": False,
+    "reason_code": None,
+    "reason_detail": None,
+    "refusal_code": None,
+    "refusal_detail": None,
+    "findings_path": None,
+    "weights_sha256": None,
+    "lesion_count": None,
+    "concluded_at": None,
+}
+
+
+@dataclass(frozen=True)
+class ReceivedInstance:
+    """An instance that the spool holds, with what its association and header told."""
+
+    study_instance_uid: str
+    series_instance_uid: str
+    sop_instance_uid: str
+    sop_class_uid: str
+    transfer_syntax_uid: str
+    path: str
+    sha256: str
+    size: int
+    arrival: Arrival
+    calling_ae_title: str
+    address: str | None
+    received_at: datetime
+    announced_instances: int | None = None
+
+
+def record_instances(db: Database, received: Sequence[ReceivedInstance], now: datetime) -> None:
+    """Register a batch of instances in one transaction; those that have a row already change nothing.
+
+    So a batch may be recorded again after a crash, and files that a crash left without a row may be recorded
+    as they are found. A new instance of a series that is past RECEIVING re-opens it: next revision, lease and
+    decision dropped, deliveries that were not sent yet withdrawn.
+    """
+    with db.transaction() as connection:
+        known = _known_paths(connection, [instance.path for instance in received])
+        for of_one_series in _by_series(received):
+            _record_series(connection, of_one_series, known, now)
+
+
+def unregistered(db: Database, spool_files: Iterable[str]) -> list[str]:
+    """Those spool paths that have no row: a crash came between file and row."""
+    missing: list[str] = []
+    with db.read() as connection:
+        for paths in _chunks(spool_files):
+            known = _known_paths(connection, paths)
+            missing.extend(path for path in paths if path not in known)
+    return missing
+
+
+def _known_paths(connection: Connection, paths: Sequence[str]) -> set[str]:
+    found: set[str] = set()
+    for chunk in _chunks(paths):
+        found.update(
+            connection.execute(select(instances.c.path).where(instances.c.path.in_(chunk))).scalars()
+        )
+    return found
+
+
+def _chunks(paths: Iterable[str]) -> Iterator[list[str]]:
+    rest = iter(paths)
+    while chunk := list(islice(rest, PATHS_PER_QUERY)):
+        yield chunk
+
+
+def _by_series(received: Iterable[ReceivedInstance]) -> Iterable[list[ReceivedInstance]]:
+    groups: dict[str, list[ReceivedInstance]] = {}
+    for one in received:
+        groups.setdefault(one.series_instance_uid, []).append(one)
+    return groups.values()
+
+
+def _record_series(
+    connection: Connection, received: list[ReceivedInstance], known: set[str], now: datetime
+) -> None:
+    """A duplicate whose first arrival never got its row (a crash came between) counts as that arrival."""
+    first: dict[str, ReceivedInstance] = {}
+    for one in received:
+        if one.path not in known:
+            first.setdefault(one.path, one)
+    fresh = list(first.values())
+    again = [one for one in received if one.arrival == Arrival.DUPLICATE and first.get(one.path) is not one]
+    if not fresh and not again:
+        return
+    row = _find(connection, received[0].series_instance_uid) or _open(connection, received[0], now)
+    if fresh and row.state != SeriesState.RECEIVING:
+        row = _reopen(connection, row, fresh[0], now)
+    conflicts = [one for one in fresh if is_conflict_path(one.path)]
+    if fresh:
+        _insert(connection, row, fresh)
+    if row.state == SeriesState.RECEIVING:
+        _update(connection, row, [*fresh, *again], len(fresh) - len(conflicts), bool(conflicts))
+    _note_each(connection, row, "instance-conflict", conflicts, now)
+    _note_each(connection, row, "instance-duplicate", again, now)
+
+
+def _find(connection: Connection, series_instance_uid: str) -> SeriesRow | None:
+    query = select(series).where(series.c.series_instance_uid == series_instance_uid)
+    row = connection.execute(query).one_or_none()
+    return None if row is None else series_row(row)
+
+
+def _open(connection: Connection, first: ReceivedInstance, now: datetime) -> SeriesRow:
+    connection.execute(
+        insert(series).values(
+            series_instance_uid=first.series_instance_uid,
+            study_instance_uid=first.study_instance_uid,
+            state=SeriesState.RECEIVING,
+            revision=1,
+            instance_count=0,
+            conflicting=False,
+            urgent=False,
+            sender_ae_title=first.calling_ae_title,
+            sender_address=first.address,
+            first_received_at=first.received_at,
+            last_received_at=first.received_at,
+            attempts=0,
+            crashes=0,
+        )
+    )
+    row = _find(connection, first.series_instance_uid)
+    assert row is not None
+    detail = {"study_instance_uid": first.study_instance_uid, "sender_address": first.address}
+    note(connection, row, "series-opened", detail, actor=first.calling_ae_title, now=now)
+    return row
+
+
+def _reopen(connection: Connection, row: SeriesRow, late: ReceivedInstance, now: datetime) -> SeriesRow:
+    detail = {
+        "from": row.state,
+        "next_revision": row.revision + 1,
+        "sop_instance_uid": late.sop_instance_uid,
+        "sender_address": late.address,
+        "withdrawn": _withdraw(connection, row, now),
+    }
+    move_series(
+        connection,
+        row,
+        SeriesState.RECEIVING,
+        "series-reopened",
+        detail,
+        actor=late.calling_ae_title,
+        now=now,
+        revision=row.revision + 1,
+        **FORGET_DECISION,
+    )
+    reopened = _find(connection, row.series_instance_uid)
+    assert reopened is not None
+    return reopened
+
+
+def _withdraw(connection: Connection, row: SeriesRow, now: datetime) -> list[str]:
+    """The destinations that are not to be sent the results of the revision that ends here."""
+    withdrawn = connection.execute(
+        update(deliveries)
+        .where(deliveries.c.series_id == row.id, deliveries.c.state == DeliveryState.PENDING)
+        .values(state=DeliveryState.WITHDRAWN, lease_owner=None, lease_expires_at=None, ended_at=now)
+        .returning(deliveries.c.destination)
+    )
+    return sorted(withdrawn.scalars())
+
+
+def _insert(connection: Connection, row: SeriesRow, fresh: list[ReceivedInstance]) -> None:
+    connection.execute(
+        insert(instances),
+        [
+            {
+                "series_id": row.id,
+                "study_instance_uid": one.study_instance_uid,
+                "sop_instance_uid": one.sop_instance_uid,
+                "sop_class_uid": one.sop_class_uid,
+                "transfer_syntax_uid": one.transfer_syntax_uid,
+                "path": one.path,
+                "sha256": one.sha256,
+                "size": one.size,
+                "conflict": is_conflict_path(one.path),
+                "revision": row.revision,
+                "calling_ae_title": one.calling_ae_title,
+                "address": one.address,
+                "received_at": one.received_at,
+            }
+            for one in fresh
+        ],
+    )
+
+
+def _update(
+    connection: Connection, row: SeriesRow, arrived: list[ReceivedInstance], added: int, conflict: bool
+) -> None:
+    """A duplicate adds nothing, but shows that the sender is still at it."""
+    announced = [one.announced_instances for one in arrived] + [row.announced_instances]
+    change_series(
+        connection,
+        row,
+        instance_count=row.instance_count + added,
+        announced_instances=max((count for count in announced if count and count > 0), default=None),
+        conflicting=row.conflicting or conflict,
+        first_received_at=min([row.first_received_at, *(one.received_at for one in arrived)]),
+        last_received_at=max([row.last_received_at, *(one.received_at for one in arrived)]),
+    )
+
+
+def _note_each(
+    connection: Connection, row: SeriesRow, event: str, arrived: Iterable[ReceivedInstance], now: datetime
+) -> None:
+    for one in arrived:
+        said = {"sop_instance_uid": one.sop_instance_uid, "sha256": one.sha256, "sender_address": one.address}
+        note(connection, row, event, said, actor=one.calling_ae_title, now=now)

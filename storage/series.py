@@ -1,0 +1,80 @@
+"""Series and their instances as rows, and the decision that a series is complete."""
+
+from collections.abc import Collection
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, and_, func, or_, select
+
+from storage.database import Database
+from storage.errors import UnknownSeries
+from storage.moves import move_series
+from storage.rows import InstanceRow, SeriesRow, series_row
+from storage.schema import instances, series
+from storage.states import SeriesState
+
+__all__ = ["InstanceRow", "SeriesRow", "complete_series", "get_series", "instance_paths", "list_series"]
+
+ACTOR = "assembly"
+
+
+def get_series(db: Database, series_instance_uid: str) -> SeriesRow:
+    """The series with this UID. Raises UnknownSeries."""
+    with db.read() as connection:
+        row = connection.execute(
+            select(series).where(series.c.series_instance_uid == series_instance_uid)
+        ).one_or_none()
+    if row is None:
+        raise UnknownSeries(series_instance_uid)
+    return series_row(row)
+
+
+def list_series(
+    db: Database, states: Collection[SeriesState] | None = None, limit: int | None = None
+) -> list[SeriesRow]:
+    """The series in `states` (None: in any), the one that received last first."""
+    query = select(series).order_by(series.c.last_received_at.desc(), series.c.id.desc()).limit(limit)
+    if states is not None:
+        query = query.where(series.c.state.in_(states))
+    with db.read() as connection:
+        return [series_row(row) for row in connection.execute(query)]
+
+
+def instance_paths(db: Database, series_id: int) -> list[InstanceRow]:
+    """All instances of a series in the order of their SOP Instance UIDs, those in conflict too."""
+    query = (
+        select(instances)
+        .where(instances.c.series_id == series_id)
+        .order_by(instances.c.sop_instance_uid, instances.c.conflict, instances.c.path)
+    )
+    with db.read() as connection:
+        return [InstanceRow(**row._asdict()) for row in connection.execute(query)]
+
+
+def complete_series(db: Database, now: datetime, quiet: timedelta) -> list[str]:
+    """Close the series that received nothing for `quiet`, or as many instances as announced; their UIDs."""
+    is_quiet = series.c.last_received_at <= now - quiet
+    is_whole = series.c.instance_count >= series.c.announced_instances  # not true where none is announced
+    due = and_(series.c.state == SeriesState.RECEIVING, or_(is_quiet, is_whole))
+    with db.read() as connection:  # so that looking for work never waits for the write lock
+        if connection.execute(select(series.c.id).where(due).limit(1)).first() is None:
+            return []
+    with db.transaction() as connection:
+        found = connection.execute(select(series).where(due).order_by(series.c.id))
+        rows = [series_row(row) for row in found]
+        for row in rows:
+            _complete(connection, row, now)
+    return [row.series_instance_uid for row in rows]
+
+
+def _complete(connection: Connection, row: SeriesRow, now: datetime) -> None:
+    size = func.coalesce(func.sum(instances.c.size), 0)
+    detail = {
+        "instances": row.instance_count,
+        "announced_instances": row.announced_instances,
+        "bytes": connection.execute(select(size).where(instances.c.series_id == row.id)).scalar_one(),
+        "conflicting": row.conflicting,
+        "sender_ae_title": row.sender_ae_title,
+        "sender_address": row.sender_address,
+        "study_instance_uid": row.study_instance_uid,
+    }
+    move_series(connection, row, SeriesState.COMPLETE, "series-complete", detail, actor=ACTOR, now=now)

@@ -1,0 +1,272 @@
+"""Random walks of three series through the node: late slices, crashes, lost claims and retries in between."""
+
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from sqlalchemy import text
+
+from storage.audit import verify
+from storage.errors import LostClaim
+from storage.jobs import (
+    accept,
+    claim_series,
+    conclude_analysis,
+    fail,
+    give_back,
+    postpone,
+    publish,
+    refuse,
+    release_leases,
+    renew,
+    retry,
+)
+from storage.outbox import claim_delivery, delivered, deliveries, postpone_delivery
+from storage.rows import DeliveryRow, SeriesRow
+from storage.series import complete_series, list_series
+from storage.spool import Arrival
+from storage.states import LEGAL_SERIES_MOVES, DeliveryState, SeriesState
+from tests.storage.stages import LEASE, QUIET, Node
+
+SERIES = ("1.1", "1.2", "1.3")
+DESTINATIONS = ("PACS", "ARCHIVE")
+ENDED = {SeriesState.DONE, SeriesState.NOT_ANALYSED}
+FORWARD = {
+    SeriesState.COMPLETE: ("accept", "refuse"),
+    SeriesState.QUEUED: ("conclude", "refuse"),
+    SeriesState.ANALYSED: ("publish", "publish nothing"),
+    SeriesState.REFUSED: ("publish", "publish nothing"),
+}
+ANYWHERE = ("renew", "give back", "postpone", "use up", "fail")
+DELAY = timedelta(seconds=1)
+
+
+class SeriesWalk(RuleBasedStateMachine):
+    """Each rule is what one process does in one transaction; claims are kept, also those that are lost."""
+
+    database: Path  # an empty, migrated database, set by the test
+
+    @initialize()
+    def start(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="series-walk-"))
+        shutil.copy(self.database, self.folder)
+        self.node = Node(self.folder)
+        raw = self.node.db._engine.raw_connection()
+        raw.cursor().execute("PRAGMA synchronous = OFF")
+        raw.close()
+        self.claims: list[SeriesRow] = []
+        self.sendings: list[DeliveryRow] = []
+        self.slices: Counter[str] = Counter()
+        self.seen: dict[str, SeriesRow] = {}
+        self.owners = 0
+
+    def teardown(self) -> None:
+        if hasattr(self, "node"):
+            self.node.db.close()
+            shutil.rmtree(self.folder)
+
+    @rule(series=st.sampled_from(SERIES), arrival=st.sampled_from(Arrival))
+    def arrive(self, series: str, arrival: Arrival) -> None:
+        if arrival == Arrival.NEW:
+            self.slices[series] += 1
+        elif self.slices[series] == 0:
+            return
+        self.node.receive(self.slices[series], series=series, arrival=arrival)
+
+    @rule(series=st.sampled_from(SERIES))
+    def arrive_again(self, series: str) -> None:
+        if self.slices[series]:
+            before = self.everything()
+            self.node.receive(self.slices[series], series=series)
+            assert self.everything() == before
+
+    @rule()
+    def fall_quiet(self) -> None:
+        self.node.now += QUIET
+        complete_series(self.node.db, self.node.now, QUIET)
+
+    @rule(state=st.sampled_from(list(FORWARD)))
+    def claim(self, state: SeriesState) -> None:
+        claim = claim_series(self.node.db, state, self.new_owner("worker"), self.node.now, LEASE)
+        if claim is not None:
+            self.claims.append(claim)
+
+    @precondition(lambda self: self.claims)
+    @rule(data=st.data())
+    def use_claim(self, data: st.DataObject) -> None:
+        claim = data.draw(st.sampled_from(self.claims))
+        self.use(claim, data.draw(st.sampled_from(FORWARD[claim.state] + ANYWHERE)))
+
+    @rule(destination=st.sampled_from(DESTINATIONS))
+    def claim_sending(self, destination: str) -> None:
+        owner = self.new_owner("router")
+        claim = claim_delivery(self.node.db, destination, owner, self.node.now, LEASE)
+        if claim is not None:
+            self.sendings.append(claim)
+
+    @precondition(lambda self: self.sendings)
+    @rule(data=st.data(), answer=st.sampled_from(["taken", "no answer", "never an answer"]))
+    def send(self, data: st.DataObject, answer: str) -> None:
+        claim = data.draw(st.sampled_from(self.sendings))
+        held = self.holds(claim)
+        before = deliveries(self.node.db, claim.series_id), list_series(self.node.db)
+        try:
+            if answer == "taken":
+                delivered(self.node.db, claim, [], self.node.now)
+            else:
+                attempts = 1 if answer == "never an answer" else 10**6
+                postpone_delivery(self.node.db, claim, answer, DELAY, attempts, self.node.now)
+            assert held
+        except LostClaim:
+            assert not held
+            assert (deliveries(self.node.db, claim.series_id), list_series(self.node.db)) == before
+
+    @rule(crashed=st.booleans(), kind=st.sampled_from(["worker:", "router:", None]))
+    def processes_end(self, crashed: bool, kind: str | None) -> None:
+        release_leases(self.node.db, kind, self.node.now, crashed)
+
+    @rule()
+    def leases_expire(self) -> None:
+        self.node.now += LEASE
+
+    @rule(series=st.one_of(st.none(), st.sampled_from(SERIES)))
+    def retry(self, series: str | None) -> None:
+        retry(self.node.db, series, "admin", self.node.now)
+
+    @precondition(lambda self: self.slices)
+    @rule()
+    def run_to_the_end(self) -> None:
+        """From wherever it stands, the node brings every series to its end."""
+        self.retry(None)
+        for _ in range(len(FORWARD) * 3):
+            self.leases_expire()
+            self.fall_quiet()
+            for state, (step, _other) in FORWARD.items():
+                for _series in SERIES:
+                    claim = claim_series(self.node.db, state, self.new_owner("w"), self.node.now, LEASE)
+                    if claim is not None:
+                        self.use(claim, step)
+            for destination in DESTINATIONS * len(SERIES):
+                claim_of = claim_delivery(self.node.db, destination, "r", self.node.now, LEASE)
+                if claim_of is not None:
+                    delivered(self.node.db, claim_of, [], self.node.now)
+            self.retry(None)
+        assert {row.state for row in list_series(self.node.db)} <= ENDED
+        self.seen = {row.series_instance_uid: row for row in list_series(self.node.db)}
+
+    @invariant()
+    def moves_are_legal(self) -> None:
+        if not hasattr(self, "node"):
+            return
+        for row in list_series(self.node.db):
+            before = self.seen.get(row.series_instance_uid)
+            if before is not None and before.state != row.state:
+                assert row.state in LEGAL_SERIES_MOVES[before.state]
+                assert row.revision == before.revision + (row.state == SeriesState.RECEIVING)
+            elif before is not None:
+                assert row.revision == before.revision
+            self.seen[row.series_instance_uid] = row
+            assert row.instance_count == self.slices[row.series_instance_uid]
+
+    @invariant()
+    def deliveries_fit_the_series(self) -> None:
+        if not hasattr(self, "node"):
+            return
+        for row in list_series(self.node.db):
+            sent = deliveries(self.node.db, row.id)
+            states = Counter(one.state for one in sent if one.revision == row.revision)
+            assert all(one.state != "PENDING" for one in sent if one.revision < row.revision)
+            if row.state == SeriesState.DELIVERING:
+                assert states[DeliveryState.PENDING] >= 1
+            elif row.state == SeriesState.FAILED and row.failed_from == SeriesState.DELIVERING:
+                assert states[DeliveryState.PENDING] == 0
+                assert states[DeliveryState.FAILED] >= 1
+            elif row.state == SeriesState.DONE:
+                assert set(states) <= {"DELIVERED"}
+            else:
+                assert states[DeliveryState.PENDING] == states[DeliveryState.FAILED] == 0
+
+    @invariant()
+    def one_set_of_results_a_revision(self) -> None:
+        if not hasattr(self, "node"):
+            return
+        published = Counter(
+            (entry.series_instance_uid, entry.detail["revision"])
+            for entry in self.node.events("results-published")
+        )
+        assert all(count == 1 for count in published.values())
+
+    @invariant()
+    def the_chain_holds(self) -> None:
+        if hasattr(self, "node"):
+            assert verify(self.node.db).ok
+
+    def use(self, claim: SeriesRow, what: str) -> None:
+        held = self.holds(claim)
+        before = self.everything()
+        try:
+            self.steps(claim)[what]()
+            assert held
+        except LostClaim:
+            assert not held
+            assert self.everything() == before
+
+    def steps(self, claim: SeriesRow) -> dict[str, Callable[[], None]]:
+        db, now = self.node.db, self.node.now
+        return {
+            "accept": lambda: accept(db, claim, False, {}, now),
+            "refuse": lambda: refuse(db, claim, "code", "detail", now),
+            "conclude": lambda: conclude_analysis(db, claim, "path", "a" * 64, 0, {}, now),
+            "publish": lambda: publish(db, claim, self.node.results(claim), DESTINATIONS, now),
+            "publish nothing": lambda: publish(db, claim, [], DESTINATIONS, now),
+            "renew": lambda: renew(db, claim, now, LEASE),
+            "give back": lambda: give_back(db, claim, now),
+            "postpone": lambda: postpone(db, claim, "error", DELAY, 10**6, now),
+            "use up": lambda: postpone(db, claim, "error", DELAY, 1, now),
+            "fail": lambda: fail(db, claim, "code", "detail", now),
+        }
+
+    def holds(self, claim: SeriesRow | DeliveryRow) -> bool:
+        """Whether the row still stands under the claim's lease; every claim has an owner of its own."""
+        table = "series" if isinstance(claim, SeriesRow) else "deliveries"
+        owner = text(f"SELECT lease_owner FROM {table} WHERE id = :id")
+        with self.node.db.read() as connection:
+            return connection.execute(owner, {"id": claim.id}).scalar_one() == claim.lease_owner
+
+    def new_owner(self, kind: str) -> str:
+        self.owners += 1
+        return f"{kind}:{self.owners}"
+
+    def everything(self) -> tuple[object, ...]:
+        rows = list_series(self.node.db)
+        return rows, [deliveries(self.node.db, row.id) for row in rows], verify(self.node.db).last_hash
+
+
+@pytest.mark.timeout(120)
+def test_no_illegal_state_is_ever_reached(new_database: Path) -> None:
+    SeriesWalk.database = new_database
+    run_state_machine_as_test(
+        SeriesWalk,
+        settings=settings(
+            max_examples=12,
+            stateful_step_count=30,
+            deadline=None,
+            derandomize=True,
+            database=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
