@@ -1,0 +1,1 @@
+"""Encoding: findings become a Segmentation and a Structured Report, checked before they leave."""

@@ -1,0 +1,133 @@
+"""Self-check, third part: does the SR say what the SEG and the findings say, about the same images?"""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from pydicom.dataset import Dataset
+
+from dicom_node.encoding.check_identity import require
+from dicom_node.read_series import SourceSeries
+from glianet.findings import Findings, Lesion
+
+WHERE = "SR"
+GROUP, TRACKING_IDENTIFIER, TRACKING_UID = "125007", "112039", "112040"
+REFERENCED_SEGMENT, SOURCE_IMAGE, CENTER = "121191", "121233", "111010"
+VOLUME, DIAMETER, ANEURYSM = "118565006", "L0JK", "85659009"
+ROUNDING = 0.005 + 1e-6  # mm3 and mm are written with two decimals
+POSITION_TOLERANCE_MM = 1e-3  # SCOORD3D holds single precision
+
+
+def check_lesion_groups(
+    document: Dataset, segmentation: Dataset, voxels: dict[int, int], source: SourceSeries, findings: Findings
+) -> None:
+    """Pass if there is one measurement group for each segment, and each agrees with it.
+
+    `voxels` are the numbers of voxels of the segments, counted in the SEG's pixels.
+
+    Raises:
+        NodeError: naming the lesion and what is wrong with it.
+    """
+    _check_evidence(document, [*source.datasets, segmentation])
+    groups = list(_groups(document))
+    require(len(groups) == len(findings.lesions), f"it has {len(groups)} lesions", WHERE)
+    for group, segment, lesion in zip(groups, segmentation.SegmentSequence, findings.lesions, strict=True):
+        where = f"{WHERE}, lesion {lesion.number}"
+        _check_tracking(group, segment, where)
+        _check_references(group, segmentation, segment, where)
+        volume = voxels.get(lesion.number, 0) * _voxel_volume_mm3(segmentation)
+        _check_measurement(group, VOLUME, volume, "volume", where)
+        _check_measurement(group, DIAMETER, lesion.maximum_diameter_mm, "diameter", where)
+        _check_centre(group, lesion, str(source.datasets[0].FrameOfReferenceUID), where)
+
+
+def check_outcome(document: Dataset, sources: Sequence[Dataset], outcome: str) -> None:
+    """Pass if the SR has one group, and it says about aneurysms what the code `outcome` means.
+
+    Raises:
+        NodeError: naming what is wrong.
+    """
+    _check_evidence(document, sources)
+    groups = list(_groups(document))
+    require(len(groups) == 1, f"it has {len(groups)} groups, not one for the series", WHERE)
+    answers = [str(item.ConceptCodeSequence[0].CodeValue) for item in _items(groups[0], ANEURYSM)]
+    require(answers == [outcome], f"the outcome is {answers}, not {outcome}", WHERE)
+
+
+def _check_evidence(document: Dataset, images: Sequence[Dataset]) -> None:
+    listed = {
+        (str(study.StudyInstanceUID), str(series.SeriesInstanceUID), str(item.ReferencedSOPInstanceUID))
+        for study in document.get("CurrentRequestedProcedureEvidenceSequence") or []
+        for series in study.ReferencedSeriesSequence
+        for item in series.ReferencedSOPSequence
+    }
+    levels = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
+    needed = {tuple(str(image[level].value) for level in levels) for image in images}
+    require(needed <= listed, "the evidence does not name every image that was analysed", WHERE)
+    uids = {uid for _, _, uid in listed}
+    referenced = {
+        str(element.value)
+        for item in document.ContentSequence
+        for element in item.iterall()
+        if element.keyword == "ReferencedSOPInstanceUID"
+    }
+    require(referenced <= uids, "it refers to an instance that the evidence does not name", WHERE)
+
+
+def _groups(document: Dataset) -> Iterator[Dataset]:
+    for container in document.ContentSequence:
+        for item in container.get("ContentSequence") or []:
+            if _concept(item) == GROUP:
+                yield item
+
+
+def _items(group: Dataset, concept: str) -> list[Dataset]:
+    return [item for item in group.ContentSequence if _concept(item) == concept]
+
+
+def _concept(item: Dataset) -> str:
+    return str(item.ConceptNameCodeSequence[0].CodeValue)
+
+
+def _single(group: Dataset, concept: str, name: str, where: str) -> Dataset:
+    items = _items(group, concept)
+    require(len(items) == 1, f"it has {len(items)} items of {name}", where)
+    return items[0]
+
+
+def _check_tracking(group: Dataset, segment: Dataset, where: str) -> None:
+    identifier = _single(group, TRACKING_IDENTIFIER, "tracking identifier", where).TextValue
+    uid = _single(group, TRACKING_UID, "tracking UID", where).UID
+    require(identifier == segment.TrackingID, "the tracking identifier is not the segment's", where)
+    require(uid == segment.TrackingUID, "the tracking UID is not the segment's", where)
+
+
+def _check_references(group: Dataset, segmentation: Dataset, segment: Dataset, where: str) -> None:
+    item = _single(group, REFERENCED_SEGMENT, "referenced segment", where).ReferencedSOPSequence[0]
+    own = item.ReferencedSOPInstanceUID == segmentation.SOPInstanceUID
+    require(own, "it refers to another segmentation", where)
+    number = item.get("ReferencedSegmentNumber")
+    require(number == segment.SegmentNumber, f"it refers to segment {number}", where)
+    references = [image.ReferencedSOPSequence[0] for image in _items(group, SOURCE_IMAGE)]
+    images = {str(reference.ReferencedSOPInstanceUID) for reference in references}
+    known = {str(image.ReferencedSOPInstanceUID) for image in segmentation.SourceImageSequence}
+    require(images and images <= known, "its source images are not the segmentation's", where)
+
+
+def _voxel_volume_mm3(segmentation: Dataset) -> float:
+    measures = segmentation.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
+    return float(np.prod([float(size) for size in (*measures.PixelSpacing, measures.SpacingBetweenSlices)]))
+
+
+def _check_measurement(group: Dataset, concept: str, expected: float, name: str, where: str) -> None:
+    value = _single(group, concept, name, where).MeasuredValueSequence[0]
+    numbers = [float(value.NumericValue), float(value.get("FloatingPointValue", value.NumericValue))]
+    right = all(abs(number - expected) <= ROUNDING + 1e-6 * expected for number in numbers)
+    require(right, f"the {name} is {numbers[0]}, it should be {expected:.3f}", where)
+
+
+def _check_centre(group: Dataset, lesion: Lesion, frame_of_reference_uid: str, where: str) -> None:
+    item = _single(group, CENTER, "centre", where)
+    same = item.ReferencedFrameOfReferenceUID == frame_of_reference_uid
+    require(same, "the centre lies in another frame of reference", where)
+    near = np.allclose(item.GraphicData, lesion.centre_lps_mm, rtol=0, atol=POSITION_TOLERANCE_MM)
+    require(near, f"the centre is {list(item.GraphicData)}, not {list(lesion.centre_lps_mm)}", where)

@@ -1,0 +1,13 @@
+"""The parameters of an analysis, as SEG and SR name them."""
+
+from glianet.findings import Findings
+
+
+def algorithm_parameters(findings: Findings) -> dict[str, str]:
+    """Name and value of everything that decides the findings beside the images."""
+    return {
+        "weights SHA-256": findings.weights_sha256,
+        "score threshold": f"{findings.threshold:g}",
+        "window step": f"{findings.step} voxels",
+        "windows of air": "computed" if findings.exact else "skipped",
+    }

@@ -1,0 +1,31 @@
+"""A result as the bytes of a DICOM file (PS3.10)."""
+
+from dataclasses import dataclass
+from io import BytesIO
+
+from pydicom import dcmwrite
+from pydicom.dataset import Dataset
+
+
+@dataclass(frozen=True)
+class EncodedObject:
+    """One result as it leaves: role "seg" or "sr", its identifiers, and the bytes of its file."""
+
+    role: str
+    sop_class_uid: str
+    sop_instance_uid: str
+    series_instance_uid: str
+    data: bytes
+
+
+def to_part10(role: str, dataset: Dataset) -> EncodedObject:
+    """`dataset` with preamble and file meta information, in the transfer syntax that it names."""
+    buffer = BytesIO()
+    dcmwrite(buffer, dataset, enforce_file_format=True)
+    return EncodedObject(
+        role=role,
+        sop_class_uid=str(dataset.SOPClassUID),
+        sop_instance_uid=str(dataset.SOPInstanceUID),
+        series_instance_uid=str(dataset.SeriesInstanceUID),
+        data=buffer.getvalue(),
+    )

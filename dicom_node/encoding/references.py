@@ -1,0 +1,68 @@
+"""References from a result to the images that it was made from (PS3.3 C.7.6.16.2.6, C.12.2)."""
+
+from collections.abc import Iterable, Sequence
+
+from pydicom.dataset import Dataset
+from pydicom.valuerep import format_number_as_ds
+
+from dicom_node.geometry import SlicePlane
+from glianet.findings import Lesion
+
+
+def position_key(values: Iterable[float]) -> list[str]:
+    """Numbers as Decimal Strings (16 characters), so that a plane can be found again by its position."""
+    return [format_number_as_ds(float(value)) for value in values]
+
+
+def slices_of_lesion(lesion: Lesion) -> range:
+    """Slice indices k of a lesion: it is connected, so it lies in every slice of its bounding box."""
+    return range(*lesion.bounding_box[0])
+
+
+def refer_to_sources(segmentation: Dataset, sources: Sequence[Dataset], planes: Sequence[SlicePlane]) -> None:
+    """Let the frames of `segmentation` refer to the source image, or frame of it, of their slice.
+
+    `planes` are the slices that hold a lesion. Source Image Sequence and Referenced Series Sequence name
+    the images of these slices, each once.
+    """
+    images = {str(image.SOPInstanceUID): image for image in sources}
+    planes_at = {tuple(map(float, position_key(plane.position))): plane for plane in planes}
+    for frame in segmentation.PerFrameFunctionalGroupsSequence:
+        position = frame.PlanePositionSequence[0].ImagePositionPatient
+        plane = planes_at[tuple(map(float, position))]
+        reference = frame.DerivationImageSequence[0].SourceImageSequence[0]
+        reference.ReferencedSOPClassUID = images[plane.sop_instance_uid].SOPClassUID
+        reference.ReferencedSOPInstanceUID = plane.sop_instance_uid
+        if plane.frame_number is not None:
+            reference.ReferencedFrameNumber = plane.frame_number
+    referenced = [images[uid] for uid in dict.fromkeys(plane.sop_instance_uid for plane in planes)]
+    segmentation.SourceImageSequence = [_instance_reference(image) for image in referenced]
+    series = Dataset()
+    series.SeriesInstanceUID = sources[0].SeriesInstanceUID
+    series.ReferencedInstanceSequence = [_instance_reference(image) for image in referenced]
+    segmentation.ReferencedSeriesSequence = [series]
+
+
+def list_evidence(document: Dataset, images: Sequence[Dataset]) -> None:
+    """Name `images`, all of the document's study, as the evidence of a report (PS3.3 C.17.2.1)."""
+    series: dict[str, list[Dataset]] = {}
+    for image in images:
+        series.setdefault(str(image.SeriesInstanceUID), []).append(image)
+    study = Dataset()
+    study.StudyInstanceUID = document.StudyInstanceUID
+    study.ReferencedSeriesSequence = [_series_reference(uid, members) for uid, members in series.items()]
+    document.CurrentRequestedProcedureEvidenceSequence = [study]
+
+
+def _series_reference(uid: str, images: Sequence[Dataset]) -> Dataset:
+    reference = Dataset()
+    reference.SeriesInstanceUID = uid
+    reference.ReferencedSOPSequence = [_instance_reference(image) for image in images]
+    return reference
+
+
+def _instance_reference(image: Dataset) -> Dataset:
+    reference = Dataset()
+    reference.ReferencedSOPClassUID = image.SOPClassUID
+    reference.ReferencedSOPInstanceUID = image.SOPInstanceUID
+    return reference

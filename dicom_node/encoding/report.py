@@ -1,0 +1,167 @@
+"""DICOM Structured Report of an analysis, or of why there was none: Comprehensive 3D SR by TID 1500."""
+
+from collections.abc import Sequence
+
+from highdicom import sr
+from pydicom.dataset import Dataset
+from pydicom.sr.coding import Code
+from pydicom.uid import ExplicitVRLittleEndian
+
+from dicom_node import codes
+from dicom_node.encoding import sentences
+from dicom_node.encoding.context import MANUFACTURER, RESEARCH_USE, ResultContext
+from dicom_node.encoding.lesion_group import algorithm_identification, lesion_group
+from dicom_node.encoding.references import list_evidence
+from dicom_node.encoding.source_attributes import identified_images, stand_in
+from dicom_node.encoding.stamp import equipment_arguments, stamp_result
+from dicom_node.read_series import SourceSeries
+from dicom_node.reasons import REASONS, Reason
+from glianet.findings import Findings
+
+ROLE = "sr"
+Group = sr.VolumetricROIMeasurementsAndQualitativeEvaluations | sr.MeasurementsAndQualitativeEvaluations
+
+
+def encode_report(
+    source: SourceSeries, findings: Findings, segmentation: Dataset | None, context: ResultContext
+) -> Dataset:
+    """The SR of `findings` (PS3.3 A.35.13, PS3.16 TID 1500): a group for each lesion, or "Absent".
+
+    `segmentation` is the SEG of the same findings, None where there is no lesion.
+    """
+    if segmentation is None:
+        groups: list[Group] = [
+            _outcome_group(source.datasets[0], codes.ABSENT, algorithm_identification(findings), context)
+        ]
+        images = list(source.datasets)
+    else:
+        groups = [lesion_group(source, findings, one, segmentation, context) for one in findings.lesions]
+        images = [*source.datasets, segmentation]
+    statements = [
+        (codes.SUMMARY, sentences.summary(findings)),
+        (codes.COMMENT, RESEARCH_USE),
+        (codes.PROCEDURE_DESCRIPTION, sentences.description_of_analysis(source, findings)),
+    ]
+    document = _encode_document(images, groups, statements, context)
+    if segmentation is not None:
+        document.CodingSchemeIdentificationSequence = [codes.private_coding_scheme()]
+    return document
+
+
+def encode_refusal(
+    headers: Sequence[Dataset], reason: Reason, detail: str, context: ResultContext
+) -> Dataset:
+    """The SR that says that, and why, a series was not analysed: the outcome is Undetermined.
+
+    Args:
+        headers: of one instance or more; those of one series that can be referred to are named as evidence.
+
+    Raises:
+        NodeError: no header names its study, series and instance.
+    """
+    images = identified_images(headers)
+    first = images[0]
+    received = f"{len(headers)} images of {sentences.description_of_series(first)} received, not analysed."
+    statements = [
+        (codes.SUMMARY, sentences.refusal(reason, detail, context)),
+        (codes.COMMENT, RESEARCH_USE),
+        (codes.PROCEDURE_DESCRIPTION, received),
+    ]
+    if REASONS[reason].kind == "defect":
+        unfit = f"Not fit for this algorithm. {REASONS[reason].text}"
+        statements.append((codes.IMAGING_SERIES_QUALITY, sentences.plain(unfit)))
+    algorithm = sr.AlgorithmIdentification(
+        context.algorithm_name, context.algorithm_version, family=codes.ARTIFICIAL_INTELLIGENCE
+    )
+    group = _outcome_group(first, codes.UNDETERMINED, algorithm, context)
+    return _encode_document(images, [group], statements, context)
+
+
+def _outcome_group(
+    header: Dataset, outcome: Code, algorithm: sr.AlgorithmIdentification, context: ResultContext
+) -> sr.MeasurementsAndQualitativeEvaluations:
+    """TID 1501: "Aneurysm: Absent" or "Aneurysm: Undetermined" for the series as a whole."""
+    series_uid = str(header.SeriesInstanceUID)
+    return sr.MeasurementsAndQualitativeEvaluations(
+        tracking_identifier=sr.TrackingIdentifier(
+            uid=context.result_uid("series", "tracking", series_uid), identifier="Series as a whole"
+        ),
+        finding_sites=[sr.FindingSite(codes.CEREBRAL_ARTERY)],
+        algorithm_id=algorithm,
+        qualitative_evaluations=[sr.QualitativeEvaluation(name=codes.ANEURYSM, value=outcome)],
+    )
+
+
+def _encode_document(
+    images: Sequence[Dataset],
+    groups: Sequence[Group],
+    statements: Sequence[tuple[Code, str]],
+    context: ResultContext,
+) -> Dataset:
+    header = images[0]
+    series_uid = str(header.SeriesInstanceUID)
+    content = sr.MeasurementReport(
+        observation_context=_observation_context(context),
+        procedure_reported=_procedures_reported(header),
+        imaging_measurements=groups,
+        title=codes.IMAGING_MEASUREMENT_REPORT,
+    )
+    _insert_statements(content[0].ContentSequence, statements)
+    _separate(content[0])
+    document = sr.Comprehensive3DSR(
+        evidence=[stand_in(image) for image in images],
+        content=content,
+        series_instance_uid=context.result_uid(ROLE, "series", series_uid),
+        series_number=context.results.report_series_number,
+        sop_instance_uid=context.result_uid(ROLE, "instance", series_uid),
+        instance_number=1,
+        is_complete=True,
+        series_description=context.results.report_series_description,
+        transfer_syntax_uid=ExplicitVRLittleEndian,
+        specific_character_set=None,
+        **equipment_arguments(context),
+    )
+    list_evidence(document, images)
+    stamp_result(document, header, context)
+    return document
+
+
+def _observation_context(context: ResultContext) -> sr.ObservationContext:
+    device = sr.DeviceObserverIdentifyingAttributes(
+        uid=context.device_uid,
+        name=context.node_ae_title,
+        manufacturer_name=MANUFACTURER,
+        model_name=context.algorithm_name,
+        serial_number=context.node_ae_title,
+    )
+    return sr.ObservationContext(
+        observer_device_context=sr.ObserverContext(
+            observer_type=sr.CodedConcept.from_code(codes.DEVICE),
+            observer_identifying_attributes=device,
+        )
+    )
+
+
+def _procedures_reported(header: Dataset) -> list[Code]:
+    """The procedure as the source codes it, else a CT (TID 1500 row 4, CID 100)."""
+    coded = [
+        Code(str(item.CodeValue), str(item.CodingSchemeDesignator), str(item.CodeMeaning))
+        for item in header.get("ProcedureCodeSequence") or []
+        if all(item.get(keyword) for keyword in ("CodeValue", "CodingSchemeDesignator", "CodeMeaning"))
+    ]
+    return coded or [codes.CT_PROCEDURE]
+
+
+def _insert_statements(items: sr.ContentSequence, statements: Sequence[tuple[Code, str]]) -> None:
+    """Put the sentences before the measurements: TID 1500 is extensible, and they are to be read first."""
+    first = next(index for index, item in enumerate(items) if item.ValueType == "CONTAINER")
+    for offset, (name, text) in enumerate(statements):
+        items.insert(first + offset, sr.TextContentItem(name, text, sr.RelationshipTypeValues.CONTAINS))
+
+
+def _separate(item: Dataset) -> None:
+    """Have viewers show the items of a container one by one, not as running text (PS3.3 C.18.8)."""
+    if item.ValueType == "CONTAINER":
+        item.ContinuityOfContent = "SEPARATE"
+    for child in item.get("ContentSequence") or []:
+        _separate(child)

@@ -1,0 +1,196 @@
+"""SEG and SR before other people's programs: dciodvfy, dcmqi and DCMTK find no fault and read the same.
+
+dciodvfy checks data sets against PS3.3. dcmqi's segimage2itkimage turns the SEG into a volume, which must
+hold the mask that was found, voxel by voxel, at its place in the patient; its tid1500reader reads the
+measurements. DCMTK's dsrdump reads the report as a document.
+"""
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK
+
+from dicom_node.encoding.encode_results import encode_refusal_results, encode_results
+from dicom_node.read_series import SourceSeries
+from dicom_node.reasons import Reason
+from glianet.findings import Findings
+from tests.support.ct_source import PRONE, CtSource, write_ct
+from tests.support.made_findings import Block, make_context, make_findings, many_blocks, read_source
+
+OBLIQUE = (0.981627183447664, 0.0, 0.1908089953765448, 0.0, 1.0, 0.0)  # 11 degrees about the y axis
+TILTED = (1.0, 0.0, 0.0, 0.0, 0.9902680687415704, -0.1391731009600654)  # 8 degrees about the x axis
+SMALL = CtSource(slices=12, rows=24, columns=30)
+BLOCKS = [((2, 6), (10, 16), (20, 25)), ((8, 9), (1, 4), (2, 5))]
+EDGES = [((0, 2), (0, 3), (0, 3)), ((10, 12), (21, 24), (27, 30))]
+
+
+def blocks(*wanted: Block) -> Callable[[SourceSeries], list[Block]]:
+    return lambda source: list(wanted)
+
+
+@dataclass(frozen=True)
+class Case:
+    source: CtSource
+    blocks: Callable[[SourceSeries], list[Block]] = blocks(*BLOCKS)
+
+
+CHINESE = "\u738b^\u5c0f\u6771"
+OPTIONAL = (
+    "PatientAge",
+    "StudyDescription",
+    "SeriesDescription",
+    "ProtocolName",
+    "StudyID",
+    "AccessionNumber",
+)
+CASES = {
+    "axial": Case(SMALL),
+    "oblique": Case(CtSource(slices=12, rows=24, columns=30, orientation=OBLIQUE)),
+    "tilted head": Case(CtSource(slices=12, rows=24, columns=30, orientation=TILTED)),
+    "not square": Case(CtSource(slices=12, rows=26, columns=31, spacing=(1.25, 0.4, 0.7))),
+    "prone": Case(CtSource(slices=12, rows=24, columns=30, orientation=PRONE)),
+    "enhanced": Case(CtSource(slices=12, rows=24, columns=30, kind="enhanced")),
+    "legacy": Case(CtSource(slices=12, rows=24, columns=30, kind="legacy")),
+    "non-ASCII name": Case(
+        SMALL.with_attributes(SpecificCharacterSet="ISO_IR 192", PatientName=f"Wang^XiaoDong={CHINESE}")
+    ),
+    "no optional attributes": Case(SMALL.with_attributes(**dict.fromkeys(OPTIONAL))),
+    "at the edges": Case(SMALL, blocks(*EDGES)),
+    "one lesion": Case(SMALL, blocks(BLOCKS[0])),
+    "forty lesions": Case(CtSource(slices=20, rows=40, columns=48), lambda source: many_blocks(source, 40)),
+}
+
+
+@dataclass(frozen=True)
+class Encoded:
+    source: SourceSeries
+    findings: Findings
+    segmentation: Path
+    report: Path
+
+
+@pytest.fixture(scope="module", params=CASES)
+def encoded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Encoded:
+    case, folder = CASES[request.param], tmp_path_factory.mktemp("case")
+    source = read_source(folder / "source", case.source)
+    findings = make_findings(source, case.blocks(source))
+    files = {}
+    for result in encode_results(source, findings, make_context()):
+        files[result.role] = folder / f"{result.role}.dcm"
+        files[result.role].write_bytes(result.data)
+    return Encoded(source, findings, files["seg"], files["sr"])
+
+
+def program(name: str) -> str:
+    """A validator that comes as a wheel into the environment of the tests, or lies on the path."""
+    beside = Path(sys.executable).with_name(name)
+    found = str(beside) if beside.exists() else shutil.which(name)
+    if found is None:
+        pytest.skip(f"{name} is not installed")
+    return found
+
+
+def complaints(file: Path) -> set[str]:
+    finished = subprocess.run([program("dciodvfy"), str(file)], capture_output=True, text=True, check=False)
+    lines = (finished.stdout + finished.stderr).splitlines()
+    assert lines, "dciodvfy said nothing, not even what it is"
+    return {line for line in lines if line.startswith(("Error", "Abort"))}
+
+
+def test_dciodvfy_finds_no_error(encoded: Encoded) -> None:
+    assert complaints(encoded.segmentation) == set()
+    assert complaints(encoded.report) == set()
+
+
+def test_dciodvfy_would_find_an_error(tmp_path: Path) -> None:
+    """The check above can fail: an image without its type is complained about."""
+    (file,) = write_ct(tmp_path, CtSource(slices=1).with_attributes(ImageType=None))
+    assert any("ImageType" in line for line in complaints(file))
+
+
+@pytest.mark.parametrize("case", ["negative", "refused"])
+def test_dciodvfy_accepts_reports_without_lesions(tmp_path: Path, case: str) -> None:
+    source = read_source(tmp_path / "source", SMALL)
+    if case == "negative":
+        (result,) = encode_results(source, make_findings(source, []), make_context())
+    else:
+        (result,) = encode_refusal_results(
+            source.datasets, Reason.MISSING_SLICE, "gap 1.2 mm", make_context()
+        )
+    file = tmp_path / "sr.dcm"
+    file.write_bytes(result.data)
+    assert complaints(file) == set()
+    read = subprocess.run(
+        [program("tid1500reader"), "--inputDICOM", str(file), "--outputMetadata", str(tmp_path / "sr.json")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert read.returncode == 0, read.stdout + read.stderr
+    (group,) = json.loads((tmp_path / "sr.json").read_text())["Measurements"]
+    answers = {
+        item["conceptCode"]["CodeMeaning"]: item["conceptValue"] for item in group["qualitativeEvaluations"]
+    }
+    assert answers["Aneurysm"]["CodeMeaning"] == ("Absent" if case == "negative" else "Undetermined")
+
+
+def test_segimage2itkimage_gives_the_mask_back_in_its_place(encoded: Encoded, tmp_path: Path) -> None:
+    command = [program("segimage2itkimage"), "--inputDICOM", str(encoded.segmentation)]
+    command += ["--outputDirectory", str(tmp_path), "--outputType", "nrrd"]
+    finished = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    names = sorted(tmp_path.glob("*.nrrd"), key=lambda file: int(file.stem))
+    assert len(names) == len(encoded.findings.lesions)
+    for number, name in enumerate(names, start=1):
+        image = SimpleITK.ReadImage(str(name))
+        set_indices = np.argwhere(SimpleITK.GetArrayFromImage(image))[:, ::-1]
+        points = np.array(
+            [image.TransformIndexToPhysicalPoint([int(n) for n in index]) for index in set_indices]
+        )
+        found = np.argwhere(encoded.findings.labels == number)
+        expected = found @ encoded.findings.affine[:3, :3].T + encoded.findings.affine[:3, 3]
+        assert len(points) == len(expected)
+        assert _farthest_from_nearest(points, expected) < 1e-3  # mm
+
+
+def _farthest_from_nearest(points: np.ndarray, expected: np.ndarray) -> float:
+    distances = np.linalg.norm(points[:, None] - expected[None], axis=2)
+    return float(max(distances.min(axis=0).max(), distances.min(axis=1).max()))
+
+
+def test_tid1500reader_reads_the_measurements(encoded: Encoded, tmp_path: Path) -> None:
+    file = tmp_path / "sr.json"
+    command = [program("tid1500reader"), "--inputDICOM", str(encoded.report), "--outputMetadata", str(file)]
+    finished = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    groups = json.loads(file.read_text())["Measurements"]
+    assert len(groups) == len(encoded.findings.lesions)
+    for group, lesion in zip(groups, encoded.findings.lesions, strict=True):
+        assert group["TrackingIdentifier"] == f"Aneurysm candidate {lesion.number}"
+        assert group["ReferencedSegment"] == lesion.number
+        values = {item["quantity"]["CodeValue"]: float(item["value"]) for item in group["measurementItems"]}
+        assert values["118565006"] == pytest.approx(lesion.volume_mm3, abs=0.005)
+        assert values["L0JK"] == pytest.approx(lesion.maximum_diameter_mm, abs=0.005)
+        assert values["SCORE-MEAN"] == 71.0
+        assert values["SCORE-MAX"] == 93.4
+        assert values["RISK-CENTRE"] == 80.5
+
+
+def test_dsrdump_reads_the_report(encoded: Encoded) -> None:
+    finished = subprocess.run(
+        [program("dsrdump"), "+Pl", "+Pc", str(encoded.report)], capture_output=True, check=False
+    )
+    text = finished.stdout.decode(errors="replace")
+    assert finished.returncode == 0, finished.stderr
+    assert b"E: " not in finished.stderr and b"F: " not in finished.stderr, finished.stderr
+    assert text.count('Measurement Group")=SEPARATE') == len(encoded.findings.lesions)
+    assert "For research use only." in text
+    assert text.index("Summary") < text.index("Imaging Measurements")
+    assert CHINESE in text or encoded.source.datasets[0].PatientName == "Test^Case"
