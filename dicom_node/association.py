@@ -1,0 +1,168 @@
+"""Opening an association as SCU, with an explanation where it fails."""
+
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Protocol
+
+from pydicom.uid import UID
+from pynetdicom import AE, evt
+from pynetdicom.association import Association
+from pynetdicom.presentation import PresentationContext, build_context
+
+from dicom_node.errors import NodeError
+from dicom_node.implementation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from dicom_node.network_library import configure_pynetdicom
+
+MAXIMUM_CONTEXTS = 128  # PS3.8 section 9.3.2.2: odd context IDs from 1 to 255
+_MAXIMUM_PDU_BYTES = 131072  # what the peer may send to us; our answers are small
+
+Context = tuple[str, str]  # SOP class UID, transfer syntax UID
+
+# PS3.8 section 9.3.4: (source, reason) -> what the administrator can do
+_REJECTION_ADVICE = {
+    (1, 2): "the peer is no DICOM application",
+    (1, 3): "enter this node's AE title at the peer",
+    (1, 7): "correct the peer's AE title here",
+    (3, 1): "the peer is busy; it is tried again",
+    (3, 2): "the peer allows no more associations now; it is tried again",
+}
+
+
+class Peer(Protocol):
+    """Where to connect to; a [[destination]] is one."""
+
+    @property
+    def ae_title(self) -> str: ...
+    @property
+    def host(self) -> str: ...
+    @property
+    def port(self) -> int: ...
+    @property
+    def connect_timeout_s(self) -> float: ...
+    @property
+    def dimse_timeout_s(self) -> float: ...
+
+
+class AssociationFailed(NodeError):
+    """The peer could not be reached, or rejected, refused or aborted the association."""
+
+    def __init__(self, peer: Peer, what: str, advice: str) -> None:
+        super().__init__(what, where=describe(peer), retry_helps=True, advice=advice)
+
+
+@contextmanager
+def associate(peer: Peer, own_ae_title: str, contexts: Sequence[Context]) -> Iterator[Association]:
+    """An established association with one presentation context for each of `contexts`, released at the end.
+
+    At least one context is accepted; which ones, `accepted_contexts` tells. When the block raises, the
+    association is aborted.
+
+    Raises:
+        AssociationFailed: not reachable, rejected (with the reason of PS3.8 section 9.3.4), aborted, or no
+            context accepted.
+    """
+    configure_pynetdicom()
+    entity = _entity(peer, own_ae_title)
+    association = _connect(entity, peer, [build_context(*context) for context in contexts])
+    try:
+        yield association
+    except BaseException:
+        association.abort()
+        raise
+    if association.is_established:
+        association.release()
+
+
+def accepted_contexts(association: Association) -> set[Context]:
+    """The contexts that the peer accepted."""
+    return {(str(one.abstract_syntax), str(one.transfer_syntax[0])) for one in association.accepted_contexts}
+
+
+def describe(peer: Peer) -> str:
+    """The peer as an administrator knows it."""
+    return f"{peer.ae_title} at {peer.host}:{peer.port}"
+
+
+def describe_context(context: Context) -> str:
+    """SOP class and transfer syntax in words."""
+    return f"{UID(context[0]).name} in {UID(context[1]).name}"
+
+
+def _entity(peer: Peer, own_ae_title: str) -> AE:
+    entity = AE(ae_title=own_ae_title)
+    entity.implementation_class_uid = IMPLEMENTATION_CLASS_UID
+    entity.implementation_version_name = IMPLEMENTATION_VERSION_NAME
+    entity.connection_timeout = peer.connect_timeout_s
+    entity.acse_timeout = peer.dimse_timeout_s
+    entity.dimse_timeout = peer.dimse_timeout_s
+    entity.network_timeout = peer.dimse_timeout_s
+    return entity
+
+
+def _connect(entity: AE, peer: Peer, contexts: list[PresentationContext]) -> Association:
+    """Try each address of the peer's host (a name may have several) until a connection opens."""
+    for address in _addresses(peer):
+        opened: list[object] = []
+        association = entity.associate(
+            address,
+            peer.port,
+            contexts=contexts,
+            ae_title=peer.ae_title,
+            max_pdu=_MAXIMUM_PDU_BYTES,
+            evt_handlers=[(evt.EVT_CONN_OPEN, opened.append)],
+        )
+        if association.is_established:
+            return association
+        if opened:
+            raise _why_not_established(peer, association)
+    raise _why_unreachable(peer)
+
+
+def _addresses(peer: Peer) -> list[str]:
+    try:
+        found = socket.getaddrinfo(peer.host, peer.port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        what = f"the host name cannot be resolved ({error.strerror})"
+        raise AssociationFailed(peer, what, "check the host name and the name server") from error
+    return list(dict.fromkeys(str(address[0]) for *_, address in found))
+
+
+def _why_not_established(peer: Peer, association: Association) -> AssociationFailed:
+    answer = association.acceptor.primitive
+    if association.is_rejected and answer is not None:
+        reason = (answer.result_source or 0, answer.diagnostic or 0)
+        advice = _REJECTION_ADVICE.get(reason, "ask the peer's administrator")
+        what = f"association rejected ({answer.result_str.lower()}): {answer.reason_str}"
+        return AssociationFailed(peer, what, advice)
+    if association.rejected_contexts:
+        refused = "; ".join(describe_refusals(association))
+        return AssociationFailed(peer, f"refused: {refused}", "have the peer accept these SOP classes")
+    if association.is_aborted and answer is None:
+        return AssociationFailed(
+            peer,
+            "the peer gave no valid answer to the association request",
+            "check that a DICOM application listens there and look at its log",
+        )
+    return AssociationFailed(peer, "the peer aborted the association", "look at the peer's log")
+
+
+def describe_refusals(association: Association) -> list[str]:
+    """The contexts that the peer refused, in words."""
+    return [
+        describe_context((str(one.abstract_syntax), str(one.transfer_syntax[0])))
+        for one in association.rejected_contexts
+    ]
+
+
+def _why_unreachable(peer: Peer) -> AssociationFailed:
+    """pynetdicom logs the operating system's reason and drops it: ask once more, without an association."""
+    try:
+        socket.create_connection((peer.host, peer.port), peer.connect_timeout_s).close()
+    except TimeoutError:
+        what = f"no connection within {peer.connect_timeout_s:g} s"
+    except OSError as error:
+        what = f"no connection ({error.strerror or error})"
+    else:
+        what = "no connection a moment ago; it can be reached now"
+    return AssociationFailed(peer, what, "check that it runs, its host and port, and any firewall between")

@@ -1,0 +1,195 @@
+"""Delivery: the objects of one outbox row go to one destination, over one association."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from hashlib import sha256
+from pathlib import Path
+
+import structlog
+from pydicom.filereader import read_file_meta_info
+from pydicom.uid import ImplicitVRLittleEndian
+from pynetdicom.association import Association
+
+from dicom_node.association import (
+    Context,
+    Peer,
+    accepted_contexts,
+    associate,
+    describe,
+    describe_refusals,
+)
+from dicom_node.clock import Clock
+from dicom_node.errors import NodeError
+from dicom_node.network_library import VERIFICATION
+from dicom_node.settings import DestinationSettings, Settings
+from dicom_node.store_file import StoreAnswer, store_file
+from storage.database import Database
+from storage.errors import LostClaim
+from storage.jobs import ResultObject
+from storage.outbox import DeliveryRow, claim_delivery, delivered, postpone_delivery
+
+# Statuses that the same bytes would get again (PS3.4 table B.2-1, PS3.7 annex C). 0xCxxx is not among them:
+# archives use that range for troubles of their own, which pass.
+_HOPELESS = frozenset({0x0117, *range(0xA900, 0xAA00)})
+_LARGEST_DOUBLING = 32  # beyond it every delay is the longest one
+
+log = structlog.get_logger(__name__)
+
+
+class DeliveryFailed(NodeError):
+    """The destination did not take an object, or an object cannot be sent."""
+
+
+@dataclass(frozen=True)
+class EchoResult:
+    """Whether a peer answered a C-ECHO, and what was seen."""
+
+    ok: bool
+    detail: str
+
+
+def deliver_next(
+    db: Database,
+    destination: DestinationSettings,
+    settings: Settings,
+    results_root: Path,
+    owner: str,
+    clock: Clock,
+) -> bool:
+    """Send the objects of the next due outbox row of a destination; whether there was one.
+
+    What fails is tried again later, with the same objects under the same UIDs; an object that arrived the
+    first time is a duplicate to the archive.
+    """
+    lease = timedelta(seconds=settings.delivery.lease_s)
+    claim = claim_delivery(db, destination.name, owner, clock(), lease)
+    if claim is None:
+        return False
+    try:
+        _deliver(db, claim, destination, settings, results_root, clock)
+    except LostClaim:
+        log.info("series changed while its results were sent", series=claim.series_instance_uid)
+    return True
+
+
+def store_objects(
+    peer: Peer, own_ae_title: str, objects: Sequence[ResultObject], results_root: Path
+) -> list[dict[str, str]]:
+    """C-STORE every object, each in its own transfer syntax; what was answered to each.
+
+    Raises:
+        AssociationFailed: the association could not be made.
+        DeliveryFailed: an object is damaged, its context was refused, or the answer was a failure.
+    """
+    files = [_check_file(results_root / one.path, one) for one in objects]
+    contexts = list(dict.fromkeys(_context(file, one) for file, one in zip(files, objects, strict=True)))
+    statuses = []
+    with associate(peer, own_ae_title, contexts) as association:
+        _check_accepted(peer, association, contexts)
+        for number, (file, one) in enumerate(zip(files, objects, strict=True)):
+            answer = _store(association, file, number)
+            _check_answer(peer, one, answer)
+            statuses.append(_describe_answer(one, answer))
+    return statuses
+
+
+def retry_delay(
+    attempts: int, first_s: float, maximum_s: float, generator: random.Random | None = None
+) -> timedelta:
+    """How long to wait after the `attempts`-th failure: doubles each time, up to `maximum_s` seconds.
+
+    With a generator the delay lies at random between half of that and all of it.
+    """
+    seconds = min(first_s * 2.0 ** min(max(attempts - 1, 0), _LARGEST_DOUBLING), maximum_s)
+    return timedelta(seconds=seconds if generator is None else seconds * generator.uniform(0.5, 1.0))
+
+
+def echo(peer: Peer, own_ae_title: str) -> EchoResult:
+    """C-ECHO to a peer (PS3.4 annex A)."""
+    try:
+        with associate(peer, own_ae_title, [(VERIFICATION, ImplicitVRLittleEndian)]) as association:
+            answer = association.send_c_echo()
+    except NodeError as error:
+        return EchoResult(False, str(error))
+    if answer.get("Status") == 0:
+        return EchoResult(True, f"{describe(peer)} answered")
+    status = f"status 0x{answer.Status:04X}" if "Status" in answer else "no answer"
+    return EchoResult(False, f"{describe(peer)}: C-ECHO got {status}")
+
+
+def _deliver(
+    db: Database,
+    claim: DeliveryRow,
+    destination: DestinationSettings,
+    settings: Settings,
+    results_root: Path,
+    clock: Clock,
+) -> None:
+    where = {"destination": destination.name, "series": claim.series_instance_uid}
+    try:
+        statuses = store_objects(destination, settings.node.ae_title, claim.objects, results_root)
+    except NodeError as error:
+        rules = settings.delivery
+        delay = retry_delay(claim.attempts, rules.first_delay_s, rules.maximum_delay_s)
+        tries = rules.maximum_attempts if error.retry_helps else min(claim.attempts, rules.maximum_attempts)
+        log.warning("delivery failed", error=str(error), attempt=claim.attempts, of=tries, **where)
+        postpone_delivery(db, claim, str(error), delay, tries, clock())
+        return
+    log.info("delivered", objects=len(statuses), statuses=[one["status"] for one in statuses], **where)
+    delivered(db, claim, statuses, clock())
+
+
+def _check_file(file: Path, wanted: ResultObject) -> Path:
+    """The bytes on the disk are still those that were checked when they were encoded."""
+    try:
+        digest = sha256(file.read_bytes()).hexdigest()
+    except OSError as error:
+        raise _damaged(file, f"cannot be read ({error.strerror})") from error
+    if digest != wanted.sha256:
+        raise _damaged(file, "is not what was written (SHA-256 differs)")
+    return file
+
+
+def _damaged(file: Path, what: str) -> DeliveryFailed:
+    advice = "check the disk; have the series analysed anew"
+    return DeliveryFailed(f"the object {what}", where=str(file), advice=advice)
+
+
+def _context(file: Path, wanted: ResultObject) -> Context:
+    return wanted.sop_class_uid, str(read_file_meta_info(file).TransferSyntaxUID)
+
+
+def _check_accepted(peer: Peer, association: Association, contexts: Sequence[Context]) -> None:
+    if not accepted_contexts(association) >= set(contexts):
+        raise DeliveryFailed(
+            f"refused: {'; '.join(describe_refusals(association))}",
+            where=describe(peer),
+            retry_helps=True,
+            advice="have the destination accept these SOP classes",
+        )
+
+
+def _store(association: Association, file: Path, number: int) -> StoreAnswer:
+    try:
+        return store_file(association, file, number)
+    except OSError as error:
+        raise _damaged(file, f"cannot be read ({error.strerror})") from error
+
+
+def _check_answer(peer: Peer, sent: ResultObject, answer: StoreAnswer) -> None:
+    if answer.stored:
+        return
+    hopeless = answer.status is not None and answer.status in _HOPELESS
+    raise DeliveryFailed(
+        f"{sent.role} {sent.sop_instance_uid} was not stored: status {answer.code}, {answer.meaning}",
+        where=describe(peer),
+        retry_helps=not hopeless,
+        advice="report this to the node's makers" if hopeless else "look at the destination's log",
+    )
+
+
+def _describe_answer(sent: ResultObject, answer: StoreAnswer) -> dict[str, str]:
+    described = {"role": sent.role, "sop_instance_uid": sent.sop_instance_uid, "status": answer.code}
+    return described if answer.status == 0 else {**described, "meaning": answer.meaning}

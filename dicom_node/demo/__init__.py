@@ -1,0 +1,1 @@
+"""The demonstration: a synthetic head CTA goes through a real node."""

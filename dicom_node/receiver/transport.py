@@ -1,0 +1,52 @@
+"""Reading from a connection: in large pieces, never more than a PDU may hold, and never for ever."""
+
+import socket
+import struct
+from functools import partial
+
+from pynetdicom.transport import AssociationSocket
+
+# Bytes; the largest value that receiver.maximum_pdu_bytes can have, and more than any association request
+# takes (128 presentation contexts with every transfer syntax there is).
+LARGEST_PDU = 1024**2
+
+
+def read_in_bulk(connection: AssociationSocket) -> None:
+    """Let `connection` read each PDU with as few system calls as it takes.
+
+    pynetdicom reads 4 kB at a time, 128 times for a slice, and believes any length up to 4 GiB that a peer
+    announces. A longer PDU than `LARGEST_PDU` now ends the connection.
+    """
+    if connection.socket is not None:
+        connection.recv = partial(_receive, connection.socket)  # type: ignore[method-assign]
+
+
+def limit_silence(connection: AssociationSocket, timeout_s: float) -> None:
+    """End the connection of a peer that says nothing for so long in the middle of a PDU.
+
+    The kernel's timeout: with Python's own, every read would poll first.
+    """
+    if connection.socket is not None:
+        seconds, rest = divmod(timeout_s, 1)
+        timeval = struct.pack("ll", int(seconds), int(rest * 1e6))
+        connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeval)
+
+
+def _receive(peer: socket.socket, wanted: int) -> bytearray:
+    """`wanted` bytes from the peer; fewer where it closes the connection before.
+
+    Raises:
+        OSError: the peer fell silent, or announced more than a PDU may hold.
+    """
+    if wanted > LARGEST_PDU:
+        raise OSError(f"the peer announced a PDU of {wanted} bytes; {LARGEST_PDU} are the most")
+    buffer = bytearray(wanted)
+    view, filled = memoryview(buffer), 0
+    while filled < wanted:
+        received = peer.recv_into(view[filled:], flags=socket.MSG_WAITALL)
+        if received == 0:
+            view.release()
+            return buffer[:filled]
+        filled += received
+    view.release()
+    return buffer

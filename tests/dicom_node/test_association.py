@@ -1,0 +1,113 @@
+"""Opening associations: every way to fail is told apart."""
+
+import socket
+import threading
+
+import pytest
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, SegmentationStorage
+
+from dicom_node.association import AssociationFailed, accepted_contexts, associate
+from dicom_node.delivery import echo
+from dicom_node.network_library import VERIFICATION
+from dicom_node.send import RemoteNode
+from tests.support.dicom_network import DEADLINE_S, running_archive
+
+SEG = [(SegmentationStorage, ExplicitVRLittleEndian)]
+
+
+def failure(peer: RemoteNode, own: str = "GLIANET") -> AssociationFailed:
+    with pytest.raises(AssociationFailed) as caught, associate(peer, own, SEG):
+        pytest.fail("the association was accepted")
+    return caught.value
+
+
+def test_accepted_contexts_are_exactly_those_proposed_and_supported() -> None:
+    with running_archive([SegmentationStorage]) as archive:
+        proposed = [*SEG, (SegmentationStorage, ImplicitVRLittleEndian)]
+        with associate(RemoteNode("ARCHIVE", "127.0.0.1", archive.port), "GLIANET", proposed) as association:
+            assert accepted_contexts(association) == set(SEG)
+        assert association.is_released
+
+
+def test_nobody_listens() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    error = failure(RemoteNode("ARCHIVE", "127.0.0.1", port))
+    assert error.what == "no connection (Connection refused)"
+    assert error.where == f"ARCHIVE at 127.0.0.1:{port}"
+    assert "firewall" in error.advice
+    assert error.retry_helps
+
+
+def test_unknown_host_name() -> None:
+    error = failure(RemoteNode("ARCHIVE", "no-such-host.invalid", 104))
+    assert error.what.startswith("the host name cannot be resolved")
+
+
+def test_host_name_with_addresses_that_nobody_listens_on() -> None:
+    with (
+        running_archive([SegmentationStorage]) as archive,
+        associate(RemoteNode("ARCHIVE", "localhost", archive.port), "GLIANET", SEG) as association,
+    ):
+        assert association.is_established
+
+
+def test_rejections_carry_the_standards_reason() -> None:
+    with running_archive([SegmentationStorage], calling_ae_titles=["SOMEONE"]) as archive:
+        wrong_caller = failure(RemoteNode("ARCHIVE", "127.0.0.1", archive.port))
+        wrong_called = failure(RemoteNode("ELSEWHERE", "127.0.0.1", archive.port), "SOMEONE")
+    assert wrong_caller.what == "association rejected (rejected permanent): Calling AE title not recognised"
+    assert wrong_caller.advice == "enter this node's AE title at the peer"
+    assert wrong_called.what == "association rejected (rejected permanent): Called AE title not recognised"
+
+
+def test_no_accepted_context() -> None:
+    with running_archive([SegmentationStorage], [ImplicitVRLittleEndian]) as archive:
+        error = failure(RemoteNode("ARCHIVE", "127.0.0.1", archive.port))
+    assert error.what == "refused: Segmentation Storage in Explicit VR Little Endian"
+
+
+@pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n"])
+def test_peer_that_speaks_no_dicom(answer: bytes) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(100_000)
+                connection.sendall(answer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        error = failure(RemoteNode("ARCHIVE", "127.0.0.1", listener.getsockname()[1]))
+        thread.join(DEADLINE_S)
+    assert "association" in error.what
+    assert "DICOM application" in error.advice or "log" in error.advice
+
+
+def test_peer_that_accepts_the_connection_and_says_nothing() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        peer = RemoteNode("ARCHIVE", "127.0.0.1", listener.getsockname()[1], dimse_timeout_s=0.2)
+        error = failure(peer)
+    assert error.what == "the peer gave no valid answer to the association request"
+
+
+def test_an_error_in_the_block_aborts_the_association() -> None:
+    with (
+        running_archive([SegmentationStorage]) as archive,
+        pytest.raises(ZeroDivisionError),
+        associate(RemoteNode("ARCHIVE", "127.0.0.1", archive.port), "GLIANET", SEG) as association,
+    ):
+        raise ZeroDivisionError
+    assert not association.is_established
+    assert not association.is_released
+
+
+def test_echo_tells_what_it_saw() -> None:
+    with running_archive([VERIFICATION], [ImplicitVRLittleEndian]) as archive:
+        peer = RemoteNode("ARCHIVE", "127.0.0.1", archive.port)
+        answered = echo(peer, "GLIANET")
+    gone = echo(peer, "GLIANET")
+    assert (answered.ok, answered.detail) == (True, f"ARCHIVE at 127.0.0.1:{archive.port} answered")
+    assert not gone.ok
+    assert "Connection refused" in gone.detail
