@@ -5,6 +5,7 @@ import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import (
     AfterValidator,
@@ -42,10 +43,20 @@ def _keyword(value: str) -> str:
     return value
 
 
+def _time_zone(value: str) -> str:
+    try:
+        return value and ZoneInfo(value).key
+    except (ZoneInfoNotFoundError, ValueError) as error:
+        raise ValueError(
+            'an IANA time zone such as "Europe/Vienna", or "" for that of this machine'
+        ) from error
+
+
 # TOML gives lists; a frozen setting is a tuple.
 _as_tuple = BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value)
 _as_path = BeforeValidator(lambda value: Path(value) if isinstance(value, str) and value else value)
 AETitle = Annotated[str, AfterValidator(_ae_title)]
+TimeZone = Annotated[str, AfterValidator(_time_zone)]
 Keyword = Annotated[str, AfterValidator(_keyword)]
 Keywords = Annotated[tuple[Keyword, ...], _as_tuple]
 Pattern = Annotated[str, AfterValidator(_regular_expression)]
@@ -62,6 +73,7 @@ class Table(BaseModel):
 
 class NodeSettings(Table):
     ae_title: AETitle = "GLIANET"
+    time_zone: TimeZone = ""
 
 
 class ReceiverSettings(Table):
@@ -93,13 +105,23 @@ class SelectionSettings(Table):
         "CSA MPR",
         "CSAPARALLEL",
     )
+    refused_body_parts: Annotated[tuple[str, ...], _as_tuple] = (
+        "CHEST",
+        "ABDOMEN",
+        "PELVIS",
+        "HEART",
+        "KNEE",
+        "LEG",
+        "FOOT",
+        "HAND",
+    )
     minimum_slices: int = Field(60, ge=1, le=10000)
     maximum_slices: int = Field(2500, ge=1, le=10000)
     maximum_slice_spacing_mm: float = Field(1.5, gt=0, le=10)
     maximum_axial_angle_degrees: float = Field(15.0, ge=0, le=45)
     contrast_minimum_hu: float = Field(150.0, ge=0, le=1000)
     contrast_maximum_hu: float = Field(700.0, ge=0, le=3000)
-    contrast_minimum_volume_ml: float = Field(1.0, ge=0, le=1000)
+    contrast_minimum_volume_ml: float = Field(0.3, ge=0, le=1000)
     urgent: Annotated[tuple[UrgentRule, ...], _as_tuple] = (
         UrgentRule(attribute="StudyDescription", matches="(?i)stat|emergency|stroke|trauma"),
         UrgentRule(attribute="RequestedProcedurePriority", matches="(?i)stat|high"),
@@ -119,7 +141,7 @@ class AssemblySettings(Table):
     announced_count_attributes: Annotated[tuple[Keyword, ...], _as_tuple] = (
         "NumberOfSeriesRelatedInstances",
     )
-    position_tolerance_mm: float = Field(0.05, gt=0, le=1)
+    position_tolerance_mm: float = Field(0.1, gt=0, le=1)
     orientation_tolerance: float = Field(0.0001, gt=0, le=0.01)
     maximum_gantry_tilt_degrees: float = Field(0.1, gt=0, le=5)
     poll_s: Seconds = 1.0

@@ -1,0 +1,162 @@
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from dicom_node import daemon
+from dicom_node.daemon import serve
+from dicom_node.processes import ORPHANED_EXIT_STATUS
+from dicom_node.settings import Settings, StorageSettings
+from storage.audit import entries
+from storage.errors import AlreadyRunning
+from storage.jobs import claim_series
+from storage.node_lock import NodeLock
+from storage.states import SeriesState
+from tests.support.children import deaf, doomed, obedient
+from tests.support.pipeline import Pipeline, open_pipeline, small_series
+from tests.support.waiting import wait_until
+
+DEADLINE_S = 60.0  # a process starts in a second; a loaded machine takes its time
+SIGKILLED = -signal.SIGKILL
+
+
+@pytest.fixture
+def pipeline(tmp_path: Path) -> Iterator[Pipeline]:
+    with open_pipeline(tmp_path / "node") as opened:
+        yield opened
+
+
+def start(
+    pipeline: Pipeline, target: object, monkeypatch: pytest.MonkeyPatch, name: str = "worker"
+) -> daemon._Child:
+    monkeypatch.setitem(daemon.PROCESSES, name, target)
+    child = daemon._Child(name, pipeline.settings)
+    child.start()
+    return child
+
+
+def ready(pipeline: Pipeline, child: daemon._Child) -> None:
+    wait_until((pipeline.folders.root / "ready").exists, DEADLINE_S, "the child runs")
+    assert child.process.is_alive()
+
+
+def test_a_child_ends_when_it_is_told_to(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    child = start(pipeline, obedient, monkeypatch)
+    ready(pipeline, child)
+    daemon._stop_all([child])
+    assert child.process.exitcode == 0
+
+
+def test_a_child_ignores_the_signals_that_are_the_supervisors(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    child = start(pipeline, obedient, monkeypatch)
+    ready(pipeline, child)
+    os.kill(child.process.pid, signal.SIGTERM)  # type: ignore[arg-type]
+    os.kill(child.process.pid, signal.SIGINT)  # type: ignore[arg-type]
+    daemon._stop_all([child])
+    assert child.process.exitcode == 0, "it ended because it was told to, not by a signal"
+
+
+def test_a_child_that_does_not_end_in_time_is_killed(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(daemon, "STOP_WITHIN_S", 0.5)
+    child = start(pipeline, deaf, monkeypatch)
+    ready(pipeline, child)
+    daemon._stop_all([child])
+    assert child.process.exitcode == SIGKILLED
+
+
+def test_a_child_whose_supervisor_vanishes_exits_on_the_spot(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    child = start(pipeline, deaf, monkeypatch)
+    ready(pipeline, child)
+    child.commands.close()
+    child.process.join(DEADLINE_S)
+    assert child.process.exitcode == ORPHANED_EXIT_STATUS
+
+
+def test_each_death_in_a_row_doubles_the_wait_and_a_long_life_resets_it(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [1000.0]
+    monkeypatch.setattr(daemon.time, "monotonic", lambda: clock[0])
+    child = start(pipeline, doomed, monkeypatch, "router")
+    waits = []
+    for lived_s in (1.0, 1.0, 1.0, daemon.HEALTHY_AFTER_S + 1.0, 1.0):
+        child.process.join(DEADLINE_S)
+        clock[0] = child.started_at + lived_s
+        daemon._restart_the_dead([child], pipeline.db)
+        assert child.restart_at is not None
+        waits.append(child.restart_at - clock[0])
+        clock[0] = child.restart_at
+        daemon._restart_the_dead([child], pipeline.db)
+    child.process.join(DEADLINE_S)
+    assert waits == [1.0, 2.0, 4.0, 1.0, 2.0]
+    details = [row.detail for row in entries(pipeline.db, event="process-died")]
+    assert details == [{"process": "router", "exit_status": 3, "series_released": 0}] * 5
+
+
+@pytest.mark.parametrize("name", ["worker", "router"])
+def test_a_death_releases_what_the_process_held_and_counts_against_the_series(
+    pipeline: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    series = small_series(tmp_path)
+    pipeline.receive(series.files)
+    pipeline.quiet()
+    pipeline.assemble()
+    child = start(pipeline, doomed, monkeypatch, name)
+    child.process.join(DEADLINE_S)
+    owner = f"{name}:{child.process.pid}:analysis"
+    assert claim_series(pipeline.db, SeriesState.QUEUED, owner, pipeline.clock(), timedelta(hours=1))
+    daemon._note_death(child, pipeline.db)
+    row = pipeline.row(series)
+    assert (row.lease_owner, row.crashes, row.attempts) == (None, 1, 0)
+
+
+def test_a_start_frees_what_an_earlier_node_held_and_removes_half_written_files(
+    pipeline: Pipeline, tmp_path: Path
+) -> None:
+    series = small_series(tmp_path)
+    pipeline.receive(series.files)
+    pipeline.quiet()
+    pipeline.assemble()
+    claim_series(pipeline.db, SeriesState.QUEUED, "worker:7:analysis", pipeline.clock(), timedelta(hours=1))
+    half = pipeline.folders.results / "key" / "1" / "seg.dcm.0123456789abcdef.tmp"
+    half.parent.mkdir(parents=True)
+    half.touch()
+    daemon._recover(pipeline.db, pipeline.folders)
+    row = pipeline.row(series)
+    assert (row.lease_owner, row.crashes) == (None, 1)
+    assert not half.exists()
+
+
+def test_a_second_node_on_the_same_folder_does_not_start(tmp_path: Path) -> None:
+    settings = Settings(storage=StorageSettings(folder=tmp_path))
+    with NodeLock(tmp_path), pytest.raises(AlreadyRunning) as refused:
+        serve(settings)
+    assert refused.value.pid == os.getpid()
+
+
+def test_a_stop_signal_wakes_the_supervisor_and_the_old_handlers_come_back() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with daemon._StopSignals() as signals:
+        os.kill(os.getpid(), signal.SIGTERM)
+        daemon._wait_for_news([], signals)
+        assert signals.stopping
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_the_supervisor_and_the_receiver_do_not_load_torch() -> None:
+    code = (
+        "import sys, dicom_node.daemon, dicom_node.receiver, dicom_node.router; print('torch' in sys.modules)"
+    )
+    seen = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert seen.stdout.strip() == "False"
