@@ -1,0 +1,27 @@
+"""Which device the network runs on."""
+
+import torch
+
+from glianet.errors import DeviceError
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """The device of a name: "auto" (the first CUDA device, else the CPU), "cpu", "cuda" or "cuda:1" and so on.
+
+    Raises DeviceError for anything else, and for a CUDA device that this machine or this PyTorch has not got.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise _no_device(name, "it is no device name") from None
+    if device.type not in ("cpu", "cuda"):
+        raise _no_device(name, "only the CPU and CUDA devices are supported")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise _no_device(name, f"PyTorch sees {torch.cuda.device_count()} CUDA devices here")
+    return device
+
+
+def _no_device(name: str, what: str) -> DeviceError:
+    return DeviceError(what=what, where=f"device {name!r}", advice='Use "auto", "cpu", "cuda" or "cuda:N"')

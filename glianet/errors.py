@@ -1,0 +1,48 @@
+"""Errors of the model's package: each says what, where, whether retrying helps, and what to do."""
+
+
+class GliaNetError(Exception):
+    """Base of every error that `glianet` raises on purpose.
+
+    what: what is wrong, one sentence without a full stop; where: file, tensor, axis or device it was met at;
+    retry_helps: whether the same call may succeed later; advice: what the person who runs it can do.
+    """
+
+    def __init__(self, *, what: str, where: str = "", retry_helps: bool = False, advice: str = "") -> None:
+        self.what = what
+        self.where = where
+        self.retry_helps = retry_helps
+        self.advice = advice
+        super().__init__(str(self))
+
+    def __str__(self) -> str:
+        sentence = f"{self.where}: {self.what}" if self.where else self.what
+        return f"{sentence}. {self.advice[:1].upper()}{self.advice[1:]}" if self.advice else sentence
+
+
+class SettingsError(GliaNetError):
+    """A setting of the analysis is out of its range."""
+
+
+class VolumeError(GliaNetError):
+    """An image volume is not what the model takes: shape, type, values or affine."""
+
+
+class WeightsError(GliaNetError):
+    """A weights file is absent, damaged, or holds another network."""
+
+
+class FindingsError(GliaNetError):
+    """A findings file is absent, damaged, or of an unknown version."""
+
+
+class ReaderError(GliaNetError):
+    """An input path cannot be read as a volume."""
+
+
+class DeviceError(GliaNetError):
+    """The computing device that was asked for does not exist here."""
+
+
+class OutOfMemory(GliaNetError):  # noqa: N818 (the condition has this name everywhere)
+    """The device has not enough memory even for one patch at a time."""

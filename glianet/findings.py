@@ -1,0 +1,187 @@
+"""What was found in a volume, and the file it is kept in. Needs neither torch nor DICOM."""
+
+import io
+import json
+import zipfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glianet.durable import write_durably
+from glianet.errors import FindingsError, VolumeError
+from glianet.volume import check_affine
+
+FORMAT = "glianet-findings-1"
+ALGORITHM_NAME = "GLIA-Net"
+NOTICE = "For research use only. Not for diagnosis."
+FIXED_TIME = (1980, 1, 1, 0, 0, 0)
+"""Time stamp of the archive's members: the same findings give the same bytes."""
+
+
+@dataclass(frozen=True)
+class Lesion:
+    """One connected region that the model takes for an aneurysm. Indices are (k, j, i) of the volume's array.
+
+    number: 1 and up, its value in `Findings.labels`. voxels: how many. volume_mm3: voxels times voxel volume.
+    maximum_diameter_mm: largest distance between two vertices of its surface mesh (IBSI L0JK).
+    centre_index: its voxel nearest to its centroid, hence always inside. centre_lps_mm: that voxel, LPS, mm.
+    bounding_box: half-open ranges of k, j and i. mean_score, maximum_score: of the voxel probabilities, 0 to 1.
+    risk: mean risk of the patches that cover the centre, 0 to 1.
+    """
+
+    number: int
+    voxels: int
+    volume_mm3: float
+    maximum_diameter_mm: float
+    centre_index: tuple[int, int, int]
+    centre_lps_mm: tuple[float, float, float]
+    bounding_box: tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
+    mean_score: float
+    maximum_score: float
+    risk: float
+
+
+@dataclass(frozen=True, eq=False)
+class Findings:
+    """All lesions of a volume, the most certain first, and how they came about.
+
+    labels: (D, H, W) uint16 on the volume's grid: 0, or the number of the lesion. affine: the volume's.
+    threshold: voxels strictly above it belong to lesions. minimum_volume_mm3, minimum_voxels: what is smaller was
+    dropped. step, exact, patches_computed, patches_skipped: of the
+    sliding window. weights_sha256: 64 hexadecimal digits of the weights file, or "" where there was no file.
+    """
+
+    labels: NDArray[np.uint16]
+    affine: NDArray[np.float64]
+    lesions: tuple[Lesion, ...]
+    threshold: float
+    minimum_volume_mm3: float
+    minimum_voxels: int
+    step: int
+    exact: bool
+    weights_sha256: str
+    algorithm_name: str
+    algorithm_version: str
+    patches_computed: int
+    patches_skipped: int
+
+
+def findings_to_json(findings: Findings) -> str:
+    """Everything but the voxels as JSON text; lengths in mm, coordinates in LPS mm, indices as (k, j, i)."""
+    return json.dumps(_document(findings), indent=2, allow_nan=False) + "\n"
+
+
+def save_findings(findings: Findings, path: Path) -> None:
+    """Writes a zip archive of findings.json and the labels of the slices that hold a lesion.
+
+    The same findings give the same bytes. The file is durable when this returns. Raises OSError.
+    """
+    first, last = _slices_with_lesions(findings)
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        document = {"format": FORMAT, "first_slice": first, **_document(findings)}
+        _add(archive, "findings.json", json.dumps(document, indent=1, allow_nan=False).encode())
+        _add(archive, "labels.npy", _npy_bytes(findings.labels[first:last]))
+    write_durably(path, content.getvalue())
+
+
+def load_findings(path: Path) -> Findings:
+    """What `save_findings` wrote. Raises FindingsError when the file is absent, damaged or of another format."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            document = json.loads(archive.read("findings.json"))
+            labels = np.lib.format.read_array(io.BytesIO(archive.read("labels.npy")), allow_pickle=False)
+        if document["format"] != FORMAT:
+            raise ValueError(f"its format is {document['format']!r} instead of {FORMAT!r}")
+        findings = _from_document(document, labels)
+        _check(findings, labels)
+    except (OSError, zipfile.BadZipFile, ValueError, KeyError, TypeError, VolumeError) as problem:
+        raise FindingsError(
+            what=f"the findings cannot be read ({problem})",
+            where=str(path),
+            advice="Analyse the series again",
+        ) from problem
+    return findings
+
+
+def _document(findings: Findings) -> dict[str, Any]:
+    return {
+        "notice": NOTICE,
+        "algorithm_name": findings.algorithm_name,
+        "algorithm_version": findings.algorithm_version,
+        "weights_sha256": findings.weights_sha256,
+        "threshold": findings.threshold,
+        "minimum_volume_mm3": findings.minimum_volume_mm3,
+        "minimum_voxels": findings.minimum_voxels,
+        "step": findings.step,
+        "exact": findings.exact,
+        "patches_computed": findings.patches_computed,
+        "patches_skipped": findings.patches_skipped,
+        "shape": list(findings.labels.shape),
+        "affine": findings.affine.tolist(),
+        "lesions": [asdict(lesion) for lesion in findings.lesions],
+    }
+
+
+def _slices_with_lesions(findings: Findings) -> tuple[int, int]:
+    """Half-open range of the slices that hold any lesion; (0, 0) where there is none."""
+    ranges = [lesion.bounding_box[0] for lesion in findings.lesions]
+    return min((first for first, _ in ranges), default=0), max((last for _, last in ranges), default=0)
+
+
+def _npy_bytes(array: NDArray[np.uint16]) -> bytes:
+    content = io.BytesIO()
+    np.lib.format.write_array(content, np.ascontiguousarray(array), version=(1, 0), allow_pickle=False)
+    return content.getvalue()
+
+
+def _add(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
+    archive.writestr(zipfile.ZipInfo(name, FIXED_TIME), content, zipfile.ZIP_DEFLATED, compresslevel=6)
+
+
+def _from_document(document: dict[str, Any], stored: NDArray[np.uint16]) -> Findings:
+    labels = np.zeros(document["shape"], np.uint16)
+    first = document["first_slice"]
+    if stored.dtype != np.uint16 or labels[first : first + len(stored)].shape != stored.shape:
+        raise ValueError("the labels do not fit the volume")
+    labels[first : first + len(stored)] = stored
+    return Findings(
+        labels=labels,
+        affine=np.array(document["affine"], np.float64),
+        lesions=tuple(_lesion(entry) for entry in document["lesions"]),
+        **{name: document[name] for name in _PLAIN_FIELDS},
+    )
+
+
+_PLAIN_FIELDS = (
+    "threshold",
+    "minimum_volume_mm3",
+    "minimum_voxels",
+    "step",
+    "exact",
+    "weights_sha256",
+    "algorithm_name",
+    "algorithm_version",
+    "patches_computed",
+    "patches_skipped",
+)
+
+
+def _lesion(entry: dict[str, Any]) -> Lesion:
+    k, j, i = (tuple(ends) for ends in entry["bounding_box"])
+    lists = {name: tuple(entry[name]) for name in ("centre_index", "centre_lps_mm")}
+    return Lesion(**{**entry, **lists, "bounding_box": (k, j, i)})
+
+
+def _check(findings: Findings, stored: NDArray[np.uint16]) -> None:
+    """The numbers of voxels in the labels are those that the lesions state."""
+    check_affine(findings.affine)
+    counted = np.zeros(np.iinfo(np.uint16).max + 1, np.int64)
+    for labels in stored:
+        counted += np.bincount(labels.ravel(), minlength=len(counted))
+    expected = [lesion.voxels for lesion in findings.lesions]
+    if np.trim_zeros(counted[1:], "b").tolist() != expected:
+        raise ValueError("the labels do not hold the voxels that the lesions state")

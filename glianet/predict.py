@@ -1,0 +1,98 @@
+"""One image in, four result files out: what `glianet predict` does."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from pathlib import Path
+
+from glianet.checkpoint import load_network
+from glianet.durable import write_durably
+from glianet.engine import EngineSettings, Progress, score_volume
+from glianet.errors import GliaNetError, ReaderError
+from glianet.findings import Findings, findings_to_json
+from glianet.lesions import LesionSettings, find_lesions
+from glianet.nifti import CANONICAL, read_nifti, read_orientation, write_nifti
+from glianet.scores import Scores
+from glianet.volume import Volume
+from glianet.weights_file import DEFAULT_WEIGHTS
+
+READER_GROUP = "glianet.readers"
+"""Entry-point group of callables (path of a folder) -> Volume, found by the name of what they read."""
+FOLDER_READER = "dicom"
+
+Reader = Callable[[Path], Volume]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The findings and the files they went to."""
+
+    findings: Findings
+    files: tuple[Path, ...]
+
+
+def predict(
+    image: Path,
+    folder: Path,
+    *,
+    weights: Path = DEFAULT_WEIGHTS,
+    engine: EngineSettings,
+    lesions: LesionSettings,
+    progress: Progress | None = None,
+) -> Prediction:
+    """Writes mask.nii.gz (lesion numbers), probability.nii.gz, risk.nii.gz and, last, findings.json to `folder`.
+
+    image: a NIfTI file, whose orientation the results share, or a folder with one DICOM series, whose results have
+    the canonical orientation. Raises GliaNetError when input or weights are not usable, OSError when writing fails.
+    """
+    volume, orientation = _read(image)
+    loaded = load_network(weights)
+    scores = score_volume(volume, loaded.network, engine, progress)
+    findings = find_lesions(scores, volume, lesions, weights_sha256=loaded.sha256)
+    return Prediction(findings, _write(findings, scores, folder, orientation))
+
+
+def _read(image: Path) -> tuple[Volume, str]:
+    if not image.exists():
+        raise ReaderError(what="there is no such file or folder", where=str(image))
+    if image.is_dir():
+        return _read_folder(image), CANONICAL
+    return read_nifti(image), read_orientation(image)
+
+
+def _read_folder(folder: Path) -> Volume:
+    """What the reader makes of the folder; its own errors come out as ReaderError, its defects as they are.
+
+    A reader's error says what is wrong and what to do in its attributes `what` and `advice`.
+    """
+    read = _folder_reader(folder)
+    try:
+        return read(folder)
+    except Exception as problem:
+        what, advice = (getattr(problem, name, "") for name in ("what", "advice"))
+        if not what or isinstance(problem, GliaNetError):
+            raise
+        raise ReaderError(what=str(what), where=str(folder), advice=str(advice)) from problem
+
+
+def _folder_reader(folder: Path) -> Reader:
+    for entry in entry_points(group=READER_GROUP, name=FOLDER_READER):
+        reader: Reader = entry.load()
+        return reader
+    raise ReaderError(
+        what="no reader for DICOM folders is installed",
+        where=str(folder),
+        advice=f"Install the package that registers {FOLDER_READER!r} in {READER_GROUP!r}, or give a NIfTI file",
+    )
+
+
+def _write(findings: Findings, scores: Scores, folder: Path, orientation: str) -> tuple[Path, ...]:
+    folder.mkdir(parents=True, exist_ok=True)
+    document = folder / "findings.json"
+    document.unlink(missing_ok=True)
+    images = [folder / f"{name}.nii.gz" for name in ("mask", "probability", "risk")]
+    write_nifti(images[0], findings.labels, findings.affine, orientation)
+    write_nifti(images[1], scores.probability, findings.affine, orientation)
+    write_nifti(images[2], scores.risk_map(), findings.affine, orientation)
+    write_durably(document, findings_to_json(findings).encode())
+    return (*images, document)
