@@ -94,7 +94,7 @@ _NOT_A_CANDIDATE: dict[Reason, tuple[str, str]] = {
     ),
     Reason.BODY_PART: (
         "The series is of another part of the body.",
-        "Where it shows the head, correct Body Part Examined; the refused ones stand in [selection] refused_body_parts.",
+        "Where it shows the head, correct Body Part Examined; see [selection] refused_body_parts.",
     ),
     Reason.IMAGE_TYPE_LOCALIZER: (
         "The series is a localizer (scout view).",

@@ -44,6 +44,8 @@ def make_findings(source: SourceSeries, blocks: Iterable[Block]) -> Findings:
         affine=source.geometry.affine,
         lesions=tuple(lesions),
         threshold=0.5,
+        minimum_volume_mm3=5.0,
+        minimum_voxels=11,
         step=48,
         exact=False,
         weights_sha256=WEIGHTS,

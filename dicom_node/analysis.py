@@ -1,0 +1,180 @@
+"""Analysis: the worker's stage, that turns an accepted series into findings on disk and a committed row."""
+
+import json
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from hashlib import sha256
+from pathlib import Path
+
+import structlog
+
+from dicom_node.clock import Clock
+from dicom_node.eligibility import check_contrast
+from dicom_node.errors import NodeError
+from dicom_node.folders import Folders
+from dicom_node.read_series import inspect_series, read_headers, read_volume
+from dicom_node.reasons import NotAnalysable
+from dicom_node.settings import Settings
+from glianet.checkpoint import LoadedNetwork
+from glianet.engine import EngineSettings, score_volume
+from glianet.errors import GliaNetError
+from glianet.findings import Findings, save_findings
+from glianet.lesions import LesionSettings, find_lesions
+from glianet.volume import Volume
+from storage.database import Database
+from storage.errors import LostClaim
+from storage.jobs import claim_series, conclude_analysis, give_back, postpone, refuse, renew
+from storage.series import SeriesRow, instance_paths
+from storage.spool import Spool
+from storage.states import SeriesState
+
+RENEWALS_PER_LEASE = 4  # so that one slow patch does not lose the lease
+
+log = structlog.get_logger(__name__)
+
+
+class Stopped(Exception):
+    """The node is shutting down: the claimed series is given back."""
+
+
+def analyse_next(
+    db: Database,
+    folders: Folders,
+    settings: Settings,
+    loaded: LoadedNetwork,
+    owner: str,
+    clock: Clock,
+    stopping: Callable[[], bool],
+) -> bool:
+    """Analyse one accepted series; whether there was one.
+
+    The claim's lease is renewed as patches are computed. A series that a late slice re-opened meanwhile loses
+    its claim and is left alone; a stop gives the claim back without counting the attempt.
+    """
+    lease = timedelta(seconds=settings.model.lease_s)
+    claim = claim_series(db, SeriesState.QUEUED, owner, clock(), lease)
+    if claim is None:
+        return False
+    log.info("analysis started", series=claim.series_instance_uid, slices=claim.instance_count)
+    try:
+        _analyse_or_say_why_not(db, folders, settings, loaded, claim, clock, stopping)
+    except LostClaim:
+        log.info("series changed while it was analysed", series=claim.series_instance_uid)
+    finally:
+        folders.progress.unlink(missing_ok=True)
+    return True
+
+
+def _analyse_or_say_why_not(
+    db: Database,
+    folders: Folders,
+    settings: Settings,
+    loaded: LoadedNetwork,
+    claim: SeriesRow,
+    clock: Clock,
+    stopping: Callable[[], bool],
+) -> None:
+    try:
+        _analyse(db, folders, settings, loaded, claim, clock, stopping)
+    except Stopped:
+        give_back(db, claim, clock())
+    except NotAnalysable as refusal:
+        refuse(db, claim, str(refusal.reason), refusal.detail, clock())
+        log.info("series refused", series=claim.series_instance_uid, reason=str(refusal.reason))
+    except (GliaNetError, NodeError, OSError, RuntimeError, MemoryError) as error:
+        log.error("analysis failed", series=claim.series_instance_uid, error=str(error), exc_info=True)
+        delay = timedelta(seconds=settings.model.retry_delay_s) * 2 ** (claim.attempts - 1)
+        postpone(db, claim, str(error) or repr(error), delay, settings.model.maximum_attempts, clock())
+
+
+def _analyse(
+    db: Database,
+    folders: Folders,
+    settings: Settings,
+    loaded: LoadedNetwork,
+    claim: SeriesRow,
+    clock: Clock,
+    stopping: Callable[[], bool],
+) -> None:
+    started = clock()
+    volume = _read(db, folders, settings, claim)
+    check_contrast(volume, settings.selection)
+    keep_claim = _Heartbeat(db, folders.progress, claim, settings.model.lease_s, clock, stopping)
+    findings = _find(volume, loaded, settings, keep_claim)
+    path = _findings_path(claim)
+    save_findings(findings, folders.findings / path)
+    detail = _describe(findings, volume, (clock() - started).total_seconds())
+    conclude_analysis(db, claim, str(path), findings.weights_sha256, len(findings.lesions), detail, clock())
+    log.info("analysis finished", series=claim.series_instance_uid, **detail)
+
+
+def _read(db: Database, folders: Folders, settings: Settings, claim: SeriesRow) -> Volume:
+    spool = Spool(folders.spool)
+    headers = read_headers([spool.absolute(row.path) for row in instance_paths(db, claim.id)])
+    source = inspect_series(headers, settings.selection, settings.assembly, conflicting=claim.conflicting)
+    return read_volume(source)
+
+
+def _find(
+    volume: Volume, loaded: LoadedNetwork, settings: Settings, progress: Callable[[int, int], None]
+) -> Findings:
+    model = settings.model
+    engine = EngineSettings(step=model.step, device=model.device, exact=model.exact)
+    scores = score_volume(volume, loaded.network, engine, progress)
+    lesions = LesionSettings(threshold=model.threshold, minimum_volume_mm3=model.minimum_lesion_mm3)
+    return find_lesions(scores, volume, lesions, weights_sha256=loaded.sha256)
+
+
+def _findings_path(claim: SeriesRow) -> Path:
+    folder = sha256(claim.series_instance_uid.encode()).hexdigest()[:32]
+    return Path(folder) / f"{claim.revision}.npz"
+
+
+def _describe(findings: Findings, volume: Volume, seconds: float) -> dict[str, object]:
+    return {
+        "lesions": len(findings.lesions),
+        "volumes_mm3": [round(lesion.volume_mm3, 1) for lesion in findings.lesions],
+        "slices": volume.shape[0],
+        "patches": findings.patches_computed,
+        "patches_skipped": findings.patches_skipped,
+        "step": findings.step,
+        "threshold": findings.threshold,
+        "seconds": round(seconds, 1),
+    }
+
+
+class _Heartbeat:
+    """Called after every patch: renews the lease, writes progress for `dicom-node status`, notices a stop."""
+
+    def __init__(
+        self,
+        db: Database,
+        progress_file: Path,
+        claim: SeriesRow,
+        lease_s: float,
+        clock: Clock,
+        stopping: Callable[[], bool],
+    ) -> None:
+        self._db = db
+        self._progress_file = progress_file
+        self._claim = claim
+        self._lease = timedelta(seconds=lease_s)
+        self._clock = clock
+        self._stopping = stopping
+        self._renewed: datetime = clock()
+
+    def __call__(self, done: int, total: int) -> None:
+        if self._stopping():
+            raise Stopped
+        self._write_progress(done, total)
+        now = self._clock()
+        if now - self._renewed > self._lease / RENEWALS_PER_LEASE:
+            renew(self._db, self._claim, now, self._lease)
+            self._renewed = now
+
+    def _write_progress(self, done: int, total: int) -> None:
+        """Written whole and renamed, not fsynced: nothing depends on it."""
+        text = json.dumps({"series": self._claim.series_instance_uid, "patches": done, "of": total})
+        temporary = self._progress_file.with_suffix(".tmp")
+        temporary.write_text(text)
+        temporary.replace(self._progress_file)

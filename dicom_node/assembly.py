@@ -1,0 +1,71 @@
+"""Assembly: a series that has gone quiet is inspected and accepted for analysis, or refused with a coded reason."""
+
+from datetime import timedelta
+
+import structlog
+from pydicom import Dataset
+
+from dicom_node.clock import Clock
+from dicom_node.errors import NodeError
+from dicom_node.read_series import SourceSeries, inspect_series, read_headers
+from dicom_node.reasons import NotAnalysable, Reason
+from dicom_node.settings import Settings
+from dicom_node.urgency import is_urgent
+from storage.database import Database
+from storage.errors import LostClaim
+from storage.jobs import accept, claim_series, postpone, refuse
+from storage.series import SeriesRow, complete_series, instance_paths
+from storage.spool import Spool
+from storage.states import SeriesState
+
+LEASE = timedelta(minutes=5)  # far above the seconds that reading some thousand headers takes
+MAXIMUM_ATTEMPTS = 5  # reading headers from the local disk fails for reasons that seldom go away
+RETRY_DELAY = timedelta(seconds=30)
+
+log = structlog.get_logger(__name__)
+
+
+def assemble_next(db: Database, spool: Spool, settings: Settings, owner: str, clock: Clock) -> bool:
+    """Close the series that are complete and decide on one of them; whether there was one to decide on."""
+    complete_series(db, clock(), timedelta(seconds=settings.assembly.quiet_s))
+    claim = claim_series(db, SeriesState.COMPLETE, owner, clock(), LEASE)
+    if claim is None:
+        return False
+    try:
+        _decide(db, spool, settings, claim, clock)
+    except LostClaim:
+        log.info("series changed while it was inspected", series=claim.series_instance_uid)
+    return True
+
+
+def _decide(db: Database, spool: Spool, settings: Settings, claim: SeriesRow, clock: Clock) -> None:
+    try:
+        headers, source = _inspect(db, spool, settings, claim)
+    except NotAnalysable as refusal:
+        refuse(db, claim, str(refusal.reason), refusal.detail, clock())
+        log.info(
+            "series refused", series=claim.series_instance_uid, reason=refusal.reason, detail=refusal.detail
+        )
+        return
+    except (NodeError, OSError) as error:
+        log.error("series could not be inspected", series=claim.series_instance_uid, error=str(error))
+        delay = RETRY_DELAY * 2 ** (claim.attempts - 1)
+        postpone(db, claim, str(error), delay, MAXIMUM_ATTEMPTS, clock())
+        return
+    accept(db, claim, is_urgent(headers[0], settings.selection.urgent), _describe(source), clock())
+    log.info("series accepted", series=claim.series_instance_uid, **_describe(source))
+
+
+def _inspect(
+    db: Database, spool: Spool, settings: Settings, claim: SeriesRow
+) -> tuple[tuple[Dataset, ...], SourceSeries]:
+    if claim.conflicting:
+        raise NotAnalysable(Reason.CONFLICTING_INSTANCES, "an instance came twice with different content")
+    paths = [spool.absolute(row.path) for row in instance_paths(db, claim.id)]
+    headers = read_headers(paths)
+    return headers, inspect_series(headers, settings.selection, settings.assembly, conflicting=False)
+
+
+def _describe(source: SourceSeries) -> dict[str, object]:
+    depth, height, width = source.geometry.shape
+    return {"slices": depth, "rows": height, "columns": width}

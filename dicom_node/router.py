@@ -1,0 +1,80 @@
+"""The router's process: assembly, publishing, and one delivery thread for each destination. Knows no torch."""
+
+import os
+import threading
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+
+import structlog
+from sqlalchemy.exc import OperationalError
+
+from dicom_node.assembly import assemble_next
+from dicom_node.clock import system_clock
+from dicom_node.delivery import deliver_next
+from dicom_node.folders import Folders
+from dicom_node.logs import set_up_logs
+from dicom_node.processes import obey_supervisor
+from dicom_node.publishing import publish_next
+from dicom_node.settings import DestinationSettings, Settings
+from storage.database import Database, open_database
+from storage.errors import StorageError
+from storage.spool import Spool
+
+STAGE_FAILED_EXIT_STATUS = 1
+
+log = structlog.get_logger(__name__)
+
+
+def run_router(settings: Settings, commands: Connection) -> None:
+    """Run every stage but reception and analysis until told to stop.
+
+    A stage that meets an error it does not know ends the process: the supervisor starts it afresh and the
+    work is resumed from the last commit.
+    """
+    stop = obey_supervisor(commands)
+    set_up_logs(settings.log, "router")
+    folders = Folders(settings.storage.folder)
+    db = open_database(folders.database)
+    threads = [
+        threading.Thread(target=_repeat, args=(name, step, stop, settings.assembly.poll_s), name=name)
+        for name, step in _stages(db, folders, settings).items()
+    ]
+    for thread in threads:
+        thread.start()
+    log.info("router ready", stages=[thread.name for thread in threads])
+    for thread in threads:
+        thread.join()
+    db.close()
+
+
+def _stages(db: Database, folders: Folders, settings: Settings) -> dict[str, Callable[[], bool]]:
+    owner = f"router:{os.getpid()}"
+    spool = Spool(folders.spool)
+
+    def assemble() -> bool:
+        return assemble_next(db, spool, settings, f"{owner}:assembly", system_clock)
+
+    def publish() -> bool:
+        return publish_next(db, folders, settings, f"{owner}:publishing", system_clock)
+
+    def deliver_to(destination: DestinationSettings) -> Callable[[], bool]:
+        name = f"{owner}:{destination.name}"
+        return lambda: deliver_next(db, destination, settings, folders.results, name, system_clock)
+
+    deliveries = {f"delivery-{one.name}": deliver_to(one) for one in settings.destinations}
+    return {"assembly": assemble, "publishing": publish, **deliveries}
+
+
+def _repeat(name: str, step: Callable[[], bool], stop: threading.Event, poll_s: float) -> None:
+    """Work while there is work; look again after `poll_s` when there is none."""
+    while not stop.is_set():
+        try:
+            worked = step()
+        except (StorageError, OperationalError) as error:
+            log.error("storage does not answer; trying again", stage=name, error=str(error))
+            worked = False
+        except Exception:  # noqa: BLE001 - the process ends; nothing is swallowed
+            log.exception("stage failed; the router starts afresh", stage=name)
+            os._exit(STAGE_FAILED_EXIT_STATUS)
+        if not worked:
+            stop.wait(poll_s)

@@ -1,0 +1,67 @@
+"""What the documents promise is what the code has."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+from typer.testing import CliRunner
+
+from dicom_node.cli import app
+from dicom_node.settings import DestinationSettings, Settings
+
+REPOSITORY = Path(__file__).parents[1]
+GUIDE = (REPOSITORY / "docs" / "admin-guide.md").read_text(encoding="utf-8")
+
+
+def keys_of_settings() -> set[str]:
+    keys = set()
+    for table, field in Settings.model_fields.items():
+        model = DestinationSettings if table == "destination" else field.annotation
+        assert model is not None and issubclass(model, BaseModel)
+        keys |= {f"{table}.{key}" for key in model.model_fields}
+    return keys
+
+
+def keys_of_config() -> set[str]:
+    tables = tomllib.loads((REPOSITORY / "config.toml").read_text(encoding="utf-8"))
+    keys = set()
+    for table, content in tables.items():
+        keys |= {f"{table}.{key}" for key in (content[0] if isinstance(content, list) else content)}
+    return keys
+
+
+def keys_of_guide() -> set[str]:
+    return set(re.findall(r"^\| `([a-z]+\.[a-z_0-9]+)` \|", GUIDE, flags=re.MULTILINE))
+
+
+def test_config_settings_and_guide_name_the_same_keys() -> None:
+    assert keys_of_config() == keys_of_settings()
+    assert keys_of_guide() == keys_of_settings()
+
+
+def test_every_key_in_config_is_explained() -> None:
+    """One line of explanation behind (or, for a list over several lines, at the end of) each setting."""
+    text = (REPOSITORY / "config.toml").read_text(encoding="utf-8")
+    for line in re.findall(r"^\w+ = .*$", text, flags=re.MULTILINE):
+        assert "#" in line or line.endswith("["), line
+
+
+def test_guide_states_the_defaults() -> None:
+    tables = tomllib.loads((REPOSITORY / "config.toml").read_text(encoding="utf-8"))
+    for key, stated in re.findall(r"^\| `([a-z]+\.[a-z_0-9]+)` \| `([^`]*)` \|", GUIDE, flags=re.MULTILINE):
+        table, name = key.split(".")
+        content = tables[table][0] if table == "destination" else tables[table]
+        assert tomllib.loads(f"value = {stated}")["value"] == content[name], key
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs/admin-guide.md"])
+def test_documented_commands_exist(document: str) -> None:
+    """Every `dicom-node COMMAND` that a document names answers --help."""
+    text = (REPOSITORY / document).read_text(encoding="utf-8")
+    named = set(re.findall(r"dicom-node ((?:audit )?[a-z-]+)", text))
+    assert {"serve", "check-config", "status", "retry", "audit verify"} <= named
+    for command in named:
+        result = CliRunner().invoke(app, [*command.split(), "--help"])
+        assert result.exit_code == 0, f"{document} names `dicom-node {command}`, which does not exist"
