@@ -2,7 +2,7 @@
 
 dciodvfy checks data sets against PS3.3. dcmqi's segimage2itkimage turns the SEG into a volume, which must
 hold the mask that was found, voxel by voxel, at its place in the patient; its tid1500reader reads the
-measurements. DCMTK's dsrdump reads the report as a document.
+measurements. DCMTK's dsrdump reads the report as a document. PixelMed's validators check IODs and TID 1500.
 """
 
 import json
@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK
+from pydicom import dcmread
 
 from dicom_node.encoding.encode_results import encode_refusal_results, encode_results
 from dicom_node.read_series import SourceSeries
@@ -139,6 +140,60 @@ def test_dciodvfy_accepts_reports_without_lesions(tmp_path: Path, case: str) -> 
         item["conceptCode"]["CodeMeaning"]: item["conceptValue"] for item in group["qualitativeEvaluations"]
     }
     assert answers["Aneurysm"]["CodeMeaning"] == ("Absent" if case == "negative" else "Undetermined")
+
+
+PIXELMED = Path("/usr/share/java/pixelmed.jar")  # Debian package libpixelmed-java
+# A current Java limits the size of XPath expressions below what the validators' style sheets need.
+XPATH_LIMITS = ("xpathExprOpLimit", "xpathExprGrpLimit", "xpathTotalOpLimit")
+
+
+def pixelmed_complaints(validator: str, file: Path) -> list[str]:
+    if not PIXELMED.exists() or shutil.which("java") is None:
+        pytest.skip("libpixelmed-java or a Java runtime is not installed")
+    limits = [f"-Djdk.xml.{limit}=0" for limit in XPATH_LIMITS]
+    command = [program("java"), "-Xmx500m", *limits, "-cp", str(PIXELMED)]
+    command += [f"com.pixelmed.validate.{validator}", str(file)]
+    finished = subprocess.run(command, capture_output=True, text=True, check=False)
+    output = finished.stdout + finished.stderr
+    assert "IOD validation complete" in output, output
+    if validator == "DicomSRValidator":
+        assert "Found Root Template TID_1500" in output, output
+    return [line for line in output.splitlines() if line.startswith(("Error", "Exception"))]
+
+
+@pytest.fixture(scope="module")
+def every_kind(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A SEG, the SR of its lesions, a negative SR and the SR of a refusal."""
+    folder = tmp_path_factory.mktemp("kinds")
+    source, context = read_source(folder / "source", SMALL), make_context()
+    segmentation, positive = encode_results(source, make_findings(source, BLOCKS), context)
+    (negative,) = encode_results(source, make_findings(source, []), context)
+    (refused,) = encode_refusal_results(source.datasets, Reason.MISSING_SLICE, "gap 1.2 mm", context)
+    kinds = {"seg": segmentation, "positive": positive, "negative": negative, "refused": refused}
+    for kind, result in kinds.items():
+        (folder / kind).write_bytes(result.data)
+    return {kind: folder / kind for kind in kinds}
+
+
+@pytest.mark.parametrize("kind", ["seg", "positive", "negative", "refused"])
+def test_pixelmed_finds_no_error(every_kind: dict[str, Path], kind: str) -> None:
+    validator = "DicomInstanceValidator" if kind == "seg" else "DicomSRValidator"
+    assert pixelmed_complaints(validator, every_kind[kind]) == []
+
+
+def test_pixelmed_would_find_an_error(every_kind: dict[str, Path], tmp_path: Path) -> None:
+    """The check above can fail: PixelMed accepts as Procedure Reported what CID 100 lists."""
+    document = dcmread(every_kind["negative"])
+    (procedure,) = (
+        item.ConceptCodeSequence[0]
+        for item in document.ContentSequence
+        if item.ConceptNameCodeSequence[0].CodeValue == "121058"
+    )
+    procedure.CodeValue, procedure.CodingSchemeDesignator = "303653007", "SCT"
+    procedure.CodeMeaning = "CT of head"
+    document.save_as(tmp_path / "sr.dcm")
+    (complaint,) = pixelmed_complaints("DicomSRValidator", tmp_path / "sr.dcm")
+    assert "not found in context group 100" in complaint
 
 
 def test_segimage2itkimage_gives_the_mask_back_in_its_place(encoded: Encoded, tmp_path: Path) -> None:

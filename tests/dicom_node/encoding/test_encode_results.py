@@ -15,6 +15,7 @@ from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from dicom_node.encoding.encode_results import EncodedObject, encode_refusal_results, encode_results
 from dicom_node.errors import NodeError
 from dicom_node.identifiers import is_valid_uid
+from dicom_node.implementation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from dicom_node.read_series import inspect_series, read_headers
 from dicom_node.reasons import Reason
 from dicom_node.settings import AssemblySettings
@@ -173,6 +174,27 @@ def test_odd_headers_do_not_stop_a_result(tmp_path: Path, oddity: str, kind: str
                 }
             else:
                 assert str(dataset[keyword].value) == value
+
+
+def test_files_name_the_node_as_their_writer(tmp_path: Path) -> None:
+    for encoded in encode(tmp_path, SMALL):
+        meta = read(encoded).file_meta
+        assert meta.ImplementationClassUID == IMPLEMENTATION_CLASS_UID
+        assert meta.ImplementationVersionName == IMPLEMENTATION_VERSION_NAME
+
+
+def test_attributes_of_special_patients_are_copied(tmp_path: Path) -> None:
+    special = {
+        "QualityControlSubject": "YES",
+        "PatientSpeciesDescription": "Dog",
+        "PatientBreedDescription": "Beagle",
+        "ResponsibleOrganization": "Animal clinic",
+        "ReasonForVisit": "Headache",
+        "ClinicalTrialProtocolEthicsCommitteeName": "Committee",
+    }
+    for encoded in encode(tmp_path, SMALL.with_attributes(**special)):
+        dataset = read(encoded)
+        assert {keyword: str(dataset.get(keyword)) for keyword in special} == special
 
 
 def test_sequences_of_the_study_are_copied(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from dicom_node.encoding.report import encode_refusal, encode_report
 from dicom_node.encoding.segmentation import encode_segmentation
 from dicom_node.read_series import SourceSeries
 from dicom_node.reasons import REASONS, Reason
+from dicom_node.settings import ResultsSettings
 from tests.support.ct_source import ROOT, CtSource
 from tests.support.made_findings import WEIGHTS, make_context, make_findings, read_source
 
@@ -139,6 +140,8 @@ def test_plain_text_says_what_a_reader_must_know(report: Dataset) -> None:
     assert text(report, "121111").startswith(
         "2 aneurysm candidates found by the algorithm, the largest, candidate 1, with"
     )
+    for part in ("maximum diameter of 4.6 mm", "confirm or reject", "not calibrated", "not name the vessel"):
+        assert part in text(report, "121111")
     assert text(report, "121106").startswith("For research use only.")
     analysis = text(report, "121065")
     for part in ("20 slices", "GLIA-Net 0.1.0", WEIGHTS, "threshold 0.5", "12 windows computed"):
@@ -166,7 +169,7 @@ def test_multi_frame_images_are_named_by_frame(tmp_path: Path) -> None:
     reference = image.ReferencedSOPSequence[0]
     assert [int(number) for number in reference.ReferencedFrameNumber] == [3, 4, 5, 6]
     assert reference.ReferencedSOPClassUID == "1.2.840.10008.5.1.4.1.1.2.1"
-    assert "images 3 to 6, its centre in image 5" in find(groups(document)[0], "121106")[0].TextValue
+    assert "frames 3 to 6, its centre in frame 5" in find(groups(document)[0], "121106")[0].TextValue
 
 
 def test_device_observer_is_the_node(report: Dataset) -> None:
@@ -193,6 +196,9 @@ def test_refusal_is_undetermined_and_gives_the_reason(source: SourceSeries, reas
     (group,) = groups(document)
     assert coded(find(group, "85659009")[0]) == ("373068000", "SCT")
     summary = text(document, "121111")
+    assert summary.startswith(
+        "This series was not analysed by GLIA-Net: this report neither finds nor excludes an aneurysm. "
+    )
     assert REASONS[reason].text in summary
     assert f"[{reason.value}: detail 12 mm ? 1]" in summary
     assert bool(find(document, "130550")) == (REASONS[reason].kind == "defect")
@@ -208,6 +214,22 @@ def test_refusal_names_only_images_of_its_own_series(source: SourceSeries) -> No
     (study,) = document.CurrentRequestedProcedureEvidenceSequence
     (series,) = study.ReferencedSeriesSequence
     assert [item.ReferencedSOPInstanceUID for item in series.ReferencedSOPSequence] == [f"{ROOT}.3.1"]
+
+
+def test_refusal_of_a_single_image_reads_well(source: SourceSeries) -> None:
+    document = encode_refusal(source.datasets[:1], Reason.TOO_FEW_SLICES, "1 slice", make_context())
+    assert text(document, "121065").startswith("1 image of series 4")
+
+
+def test_series_list_tells_reports_of_one_study_apart(source: SourceSeries) -> None:
+    findings = make_findings(source, [])
+    analysed = encode_report(source, findings, None, make_context())
+    assert analysed.SeriesDescription == "GLIA-Net report (research), series 4"
+    refused = encode_refusal(source.datasets, Reason.NOT_AXIAL, "31 degrees", make_context())
+    assert refused.SeriesDescription == "GLIA-Net report (research), series 4 not analysed"
+    long = "x" * 55  # with ", series 4" 65 characters, one too many for VR LO
+    context = make_context(results=ResultsSettings(report_series_description=long))
+    assert encode_report(source, findings, None, context).SeriesDescription == long
 
 
 def procedure(value: str, scheme: str, meaning: str) -> Dataset:
@@ -228,6 +250,14 @@ def test_procedure_reported_is_the_sources_own(tmp_path: Path, codes: Any, expec
     source = read_source(tmp_path, CtSource(slices=3).with_attributes(ProcedureCodeSequence=codes))
     document = encode_report(source, make_findings(source, []), None, make_context())
     assert [coded(item) for item in find(document, "121058")] == [expected]
+
+
+def test_procedure_reported_keeps_the_version_of_its_scheme(tmp_path: Path) -> None:
+    item = procedure("KCT1", "99KIS", "CTA")
+    item.CodingSchemeVersion = "2024"
+    source = read_source(tmp_path, CtSource(slices=3).with_attributes(ProcedureCodeSequence=[item]))
+    document = encode_report(source, make_findings(source, []), None, make_context())
+    assert find(document, "121058")[0].ConceptCodeSequence[0].CodingSchemeVersion == "2024"
 
 
 def test_single_lesion_and_missing_numbers_read_well(tmp_path: Path) -> None:
