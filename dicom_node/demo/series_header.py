@@ -85,6 +85,7 @@ def _add_patient_and_study(dataset: Dataset, header: SeriesHeader, seed: str) ->
     dataset.PatientID = header.patient_id
     dataset.PatientBirthDate = header.patient_birth_date
     dataset.PatientSex = header.patient_sex
+    dataset.QualityControlSubject = "YES"  # a phantom, not a patient (PS3.3 C.7.1.1)
     dataset.StudyInstanceUID = header.study_instance_uid or derive_uid(seed, "study")
     dataset.StudyID = header.study_id
     dataset.AccessionNumber = header.accession_number

@@ -35,9 +35,10 @@ FLIPS: dict[str, tuple[bool, bool]] = {  # PatientPosition: rows, columns
 class Storage:
     """How the pixels are stored.
 
-    form: single-frame CT Image, Enhanced CT or Legacy Converted Enhanced CT. transfer_syntax_uid: uncompressed,
-    RLE, JPEG-LS or JPEG 2000 lossless. slope, intercept: stored value * slope + intercept = HU.
-    padding: stored value that is declared as padding, or None. names: shuffles file names and instance numbers.
+    form: single-frame CT Image, Enhanced CT or Legacy Converted Enhanced CT. transfer_syntax_uid:
+    uncompressed, RLE, JPEG-LS or JPEG 2000 lossless. slope, intercept: stored value * slope + intercept = HU.
+    padding: stored value that is declared as padding, or None. names: shuffles file names and instance
+    numbers.
     """
 
     form: Literal["single-frame", "enhanced", "legacy"] = "single-frame"
@@ -63,8 +64,8 @@ def write_series(
 ) -> tuple[Path, ...]:
     """Write a CT series into `folder`; its files, foot to head (one file where it is multi-frame).
 
-    hu: (D, H, W) int16 HU in canonical order (k to the head, j to the back, i to the left). affine: (4, 4), index
-    (k, j, i, 1) to LPS mm; its axes may be oblique, and its first one sheared as by a gantry tilt.
+    hu: (D, H, W) int16 HU in canonical order (k to the head, j to the back, i to the left). affine: (4, 4),
+    index (k, j, i, 1) to LPS mm; its axes may be oblique, and its first one sheared as by a gantry tilt.
     seed: all UIDs derive from it. acquired: aware. The same arguments give the same bytes.
     """
     header, storage = header or SeriesHeader(), storage or Storage()

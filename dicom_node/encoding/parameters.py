@@ -8,7 +8,7 @@ def algorithm_parameters(findings: Findings) -> dict[str, str]:
     return {
         "weights SHA-256": findings.weights_sha256,
         "score threshold": f"{findings.threshold:g}",
-        "smallest lesion": f"{findings.minimum_volume_mm3:g} mm3, {findings.minimum_voxels} voxels",
+        "smallest lesion": f"{findings.minimum_volume_mm3:g} mm3 ({findings.minimum_voxels} voxels)",
         "window step": f"{findings.step} voxels",
         "windows of air": "computed" if findings.exact else "skipped",
     }

@@ -5,6 +5,9 @@ from io import BytesIO
 
 from pydicom import dcmwrite
 from pydicom.dataset import Dataset
+from pydicom.uid import UID
+
+from dicom_node.implementation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
 
 @dataclass(frozen=True)
@@ -19,7 +22,12 @@ class EncodedObject:
 
 
 def to_part10(role: str, dataset: Dataset) -> EncodedObject:
-    """`dataset` with preamble and file meta information, in the transfer syntax that it names."""
+    """`dataset` with preamble and file meta information, in the transfer syntax that it names.
+
+    The implementation that the file names is this node, not the library that built the data set.
+    """
+    dataset.file_meta.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)
+    dataset.file_meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
     buffer = BytesIO()
     dcmwrite(buffer, dataset, enforce_file_format=True)
     return EncodedObject(

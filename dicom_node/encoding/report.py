@@ -42,7 +42,7 @@ def encode_report(
         (codes.COMMENT, RESEARCH_USE),
         (codes.PROCEDURE_DESCRIPTION, sentences.description_of_analysis(source, findings)),
     ]
-    document = _encode_document(images, groups, statements, context)
+    document = _encode_document(images, groups, statements, context, analysed=True)
     if segmentation is not None:
         document.CodingSchemeIdentificationSequence = [codes.private_coding_scheme()]
     return document
@@ -61,11 +61,10 @@ def encode_refusal(
     """
     images = identified_images(headers)
     first = images[0]
-    received = f"{len(headers)} images of {sentences.description_of_series(first)} received, not analysed."
     statements = [
         (codes.SUMMARY, sentences.refusal(reason, detail, context)),
         (codes.COMMENT, RESEARCH_USE),
-        (codes.PROCEDURE_DESCRIPTION, received),
+        (codes.PROCEDURE_DESCRIPTION, sentences.received(headers, first)),
     ]
     if REASONS[reason].kind == "defect":
         unfit = f"Not fit for this algorithm. {REASONS[reason].text}"
@@ -74,7 +73,7 @@ def encode_refusal(
         context.algorithm_name, context.algorithm_version, family=codes.ARTIFICIAL_INTELLIGENCE
     )
     group = _outcome_group(first, codes.UNDETERMINED, algorithm, context)
-    return _encode_document(images, [group], statements, context)
+    return _encode_document(images, [group], statements, context, analysed=False)
 
 
 def _outcome_group(
@@ -97,6 +96,8 @@ def _encode_document(
     groups: Sequence[Group],
     statements: Sequence[tuple[Code, str]],
     context: ResultContext,
+    *,
+    analysed: bool,
 ) -> Dataset:
     header = images[0]
     series_uid = str(header.SeriesInstanceUID)
@@ -116,7 +117,9 @@ def _encode_document(
         sop_instance_uid=context.result_uid(ROLE, "instance", series_uid),
         instance_number=1,
         is_complete=True,
-        series_description=context.results.report_series_description,
+        series_description=sentences.list_entry(
+            context.results.report_series_description, header, analysed=analysed
+        ),
         transfer_syntax_uid=ExplicitVRLittleEndian,
         specific_character_set=None,
         **equipment_arguments(context),
@@ -145,7 +148,12 @@ def _observation_context(context: ResultContext) -> sr.ObservationContext:
 def _procedures_reported(header: Dataset) -> list[Code]:
     """The procedure as the source codes it, else a CT (TID 1500 row 4, CID 100)."""
     coded = [
-        Code(str(item.CodeValue), str(item.CodingSchemeDesignator), str(item.CodeMeaning))
+        Code(
+            str(item.CodeValue),
+            str(item.CodingSchemeDesignator),
+            str(item.CodeMeaning),
+            str(item.get("CodingSchemeVersion") or "") or None,
+        )
         for item in header.get("ProcedureCodeSequence") or []
         if all(item.get(keyword) for keyword in ("CodeValue", "CodingSchemeDesignator", "CodeMeaning"))
     ]

@@ -17,6 +17,7 @@ from dicom_node.codes import (
 from dicom_node.encoding.context import MANUFACTURER, ResultContext, tracking_identifier
 from dicom_node.encoding.parameters import algorithm_parameters
 from dicom_node.encoding.references import position_key, refer_to_sources, slices_of_lesion
+from dicom_node.encoding.sentences import list_entry
 from dicom_node.encoding.source_attributes import stand_in, stated
 from dicom_node.encoding.stamp import equipment_arguments, stamp_result
 from dicom_node.errors import NodeError
@@ -55,7 +56,7 @@ def encode_segmentation(source: SourceSeries, findings: Findings, context: Resul
         instance_number=1,
         content_label=CONTENT_LABEL,
         content_description=CONTENT_DESCRIPTION,
-        series_description=context.results.segmentation_series_description,
+        series_description=list_entry(context.results.segmentation_series_description, header),
         transfer_syntax_uid=ExplicitVRLittleEndian,
         specific_character_set=None,
         **equipment_arguments(context),

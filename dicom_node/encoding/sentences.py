@@ -11,11 +11,12 @@ from dicom_node.reasons import REASONS, Reason
 from glianet.findings import Findings, Lesion
 
 UNDECODABLE = "\ufffd"  # what pydicom puts where bytes do not fit the Specific Character Set
+LO_LENGTH = 64  # characters of VR LO (PS3.5 table 6.2-1)
 NO_CANDIDATE = "No aneurysm candidate found by the algorithm; this does not exclude an aneurysm."
 
 
 def summary(findings: Findings) -> str:
-    """What was found, in a line or two."""
+    """What was found, and what it is worth, in a few lines."""
     lesions = findings.lesions
     if not lesions:
         return NO_CANDIDATE
@@ -23,8 +24,9 @@ def summary(findings: Findings) -> str:
     largest = max(lesions, key=lambda lesion: lesion.maximum_diameter_mm)
     which = "with a" if len(lesions) == 1 else f"the largest, candidate {largest.number}, with a"
     return (
-        f"{count} found by the algorithm, {which} maximum diameter {largest.maximum_diameter_mm:.1f} mm. "
-        "A radiologist has to confirm or reject each; further aneurysms are not excluded."
+        f"{count} found by the algorithm, {which} maximum diameter of {largest.maximum_diameter_mm:.1f} mm. "
+        "A radiologist has to confirm or reject each; further aneurysms are not excluded. The scores are the "
+        "network's own, not calibrated probabilities; the algorithm does not name the vessel."
     )
 
 
@@ -47,17 +49,34 @@ def description_of_series(header: Dataset) -> str:
     return "series" + (f" {number}" if number is not None else "") + (f' "{name}"' if name else "")
 
 
+def list_entry(wanted: str, header: Dataset, *, analysed: bool = True) -> str:
+    """Series Description of a result: `wanted`, and which series it is about, as far as 64 characters go.
+
+    Two reconstructions of one study give two results, which a viewer's list shows side by side.
+    """
+    number = stated(header, "SeriesNumber")
+    about = [f"series {number}"] * (number is not None) + ["not analysed"] * (not analysed)
+    entry = f"{wanted}, {' '.join(about)}" if about else wanted
+    return plain(entry if len(entry) <= LO_LENGTH else wanted)
+
+
+def received(headers: Sequence[Dataset], header: Dataset) -> str:
+    """How many images came of the series that was not analysed."""
+    count = "1 image" if len(headers) == 1 else f"{len(headers)} images"
+    return f"{count} of {description_of_series(header)} received, not analysed."
+
+
 def place_of_lesion(source: SourceSeries, lesion: Lesion, slices: Sequence[int]) -> str:
     """Where to look for a lesion: images of the source, and patient coordinates; no artery is named."""
     x, y, z = lesion.centre_lps_mm
     first, last = sorted((_image_number(source, slices[0]), _image_number(source, slices[-1])))
     centre = _image_number(source, lesion.centre_index[0])
-    images = f"image {first}" if first == last else f"images {first} to {last}, its centre in image {centre}"
+    one = "image" if source.geometry.planes[slices[0]].frame_number is None else "frame"
+    images = f"{one} {first}" if first == last else f"{one}s {first} to {last}, its centre in {one} {centre}"
     series = description_of_series(source.datasets[0])
     return (
         f"The candidate lies in {images} of {series}, at patient coordinates (LPS) x {x:.1f}, y {y:.1f}, "
-        f"z {z:.1f} mm. The scores are the network's own, not calibrated probabilities. The algorithm does "
-        "not name the vessel."
+        f"z {z:.1f} mm."
     )
 
 
@@ -74,7 +93,8 @@ def refusal(reason: Reason, detail: str, context: ResultContext) -> str:
     """Why a series was not analysed, and what can be done."""
     explained = REASONS[reason]
     return plain(
-        f"This series was not analysed by {context.algorithm_name}; nothing is known about aneurysms in it. "
+        f"This series was not analysed by {context.algorithm_name}: this report neither finds nor excludes "
+        "an aneurysm. "
         f"{explained.text} {explained.advice} [{reason.value}: {detail}]"
     )
 

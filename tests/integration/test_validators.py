@@ -143,6 +143,9 @@ def test_dciodvfy_accepts_reports_without_lesions(tmp_path: Path, case: str) -> 
 
 
 PIXELMED = Path("/usr/share/java/pixelmed.jar")  # Debian package libpixelmed-java
+# PixelMed asks for Laterality of every SEG. PS3.3 C.7.3.1 demands it for paired body parts only, and forbids
+# it elsewhere, as dciodvfy sees it too.
+LATERALITY = "Error: GeneralSeriesModule/Laterality/: : Missing conditional attribute"
 # A current Java limits the size of XPath expressions below what the validators' style sheets need.
 XPATH_LIMITS = ("xpathExprOpLimit", "xpathExprGrpLimit", "xpathTotalOpLimit")
 
@@ -158,7 +161,8 @@ def pixelmed_complaints(validator: str, file: Path) -> list[str]:
     assert "IOD validation complete" in output, output
     if validator == "DicomSRValidator":
         assert "Found Root Template TID_1500" in output, output
-    return [line for line in output.splitlines() if line.startswith(("Error", "Exception"))]
+    errors = [line for line in output.splitlines() if line.startswith(("Error", "Exception"))]
+    return [line for line in errors if line != LATERALITY]
 
 
 @pytest.fixture(scope="module")

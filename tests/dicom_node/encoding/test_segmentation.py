@@ -109,7 +109,6 @@ def test_series_and_device_attributes(tmp_path: Path) -> None:
     segmentation = encode_segmentation(source, make_findings(source, BLOCKS), make_context())
     assert segmentation.SeriesNumber == 9801
     assert segmentation.SeriesDescription == "GLIA-Net aneurysm candidates (research), series 4"
-    assert segmentation.Laterality == ""
     assert segmentation.ContentLabel == "ANEURYSMS"
     assert "research use only" in segmentation.ContentDescription
     assert segmentation.ContentQualification == "RESEARCH"
