@@ -1,5 +1,6 @@
 """`dicom-node`: the command line of the node."""
 
+import importlib.metadata
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -26,9 +27,25 @@ audit = typer.Typer(
 )
 app.add_typer(audit, name="audit")
 
-Config = Annotated[Path, typer.Option("--config", "-c", help="The settings file.")]
+CONFIG_VARIABLE = "DICOM_NODE_CONFIG"
+Config = Annotated[Path, typer.Option("--config", "-c", envvar=CONFIG_VARIABLE, help="The settings file.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
 DEFAULT_CONFIG = Path("config.toml")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"dicom-node {importlib.metadata.version('glia-node')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _every_command(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Typer's place for options that come before the command."""
 
 
 @app.command()
@@ -59,13 +76,16 @@ def check_config(
 @app.command()
 def status(
     config: Config = DEFAULT_CONFIG,
-    limit: Annotated[int, typer.Option(help="How many series to list, newest first.")] = 20,
+    limit: Annotated[int, typer.Option(help="How many series to list, newest first.", min=0)] = 20,
+    state: Annotated[
+        str | None, typer.Option(help="Only series in this state, such as failed or not-analysed.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Print what is waiting, running, done, refused and failed."""
     from dicom_node.commands.status import print_status
 
-    _guarded(print_status, _settings(config), limit=limit, as_json=as_json)
+    _guarded(print_status, _settings(config), limit=limit, state=state, as_json=as_json)
 
 
 @app.command()
@@ -100,11 +120,14 @@ def send(
 
 
 @app.command()
-def reasons(as_json: AsJson = False) -> None:
-    """Print every code that says why a series is not analysed, with its meaning and advice."""
+def reasons(
+    code: Annotated[str | None, typer.Argument(help="Only this code, such as missing-slice.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print the codes that say why a series is not analysed, with meaning and advice."""
     from dicom_node.commands.reasons import print_reasons
 
-    print_reasons(as_json=as_json)
+    _guarded(print_reasons, code, as_json=as_json)
 
 
 @audit.command(name="list")
@@ -112,7 +135,7 @@ def audit_list(
     config: Config = DEFAULT_CONFIG,
     series: Annotated[str | None, typer.Option(help="Only this Series Instance UID.")] = None,
     event: Annotated[str | None, typer.Option(help="Only this event, such as delivered.")] = None,
-    limit: Annotated[int, typer.Option(help="How many rows, newest last.")] = 100,
+    limit: Annotated[int, typer.Option(help="How many rows, newest last.", min=0)] = 100,
     as_json: AsJson = False,
 ) -> None:
     """List audit rows."""
@@ -122,7 +145,11 @@ def audit_list(
 
 
 @audit.command(name="show")
-def audit_show(series: str, config: Config = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
+def audit_show(
+    series: Annotated[str, typer.Argument(help="Series Instance UID, as `dicom-node status` shows it.")],
+    config: Config = DEFAULT_CONFIG,
+    as_json: AsJson = False,
+) -> None:
     """Print everything that happened to one series."""
     from dicom_node.commands.audit import show_series
 
@@ -158,6 +185,8 @@ def _settings(config: Path) -> Settings:
         typer.echo(f"{error.where}: the settings cannot be used:", err=True)
         for problem in error.problems:
             typer.echo(f"  {problem}", err=True)
+        if not config.exists():
+            typer.echo(f"name the settings file with --config, or in {CONFIG_VARIABLE}", err=True)
         raise typer.Exit(BAD_CONFIGURATION_EXIT_STATUS) from error
 
 

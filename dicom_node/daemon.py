@@ -55,6 +55,7 @@ def serve(settings: Settings) -> None:
         _stop_all(children)
         release_leases(db, None, system_clock(), crashed=False)
         record(db, "node-stopped", system_clock(), actor="node", detail={})
+        log.info("node stopped")
         db.close()
 
 

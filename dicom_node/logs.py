@@ -9,6 +9,9 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 from dicom_node.settings import LogSettings
 
 CHATTY_LIBRARIES = ("pynetdicom", "alembic", "pydicom", "highdicom")
+REPEATING_LIBRARY = (
+    "pynetdicom.transport"  # its only errors are connections that fail: our own lines say which and why
+)
 
 
 def set_up_logs(settings: LogSettings, process: str) -> None:
@@ -34,6 +37,7 @@ def set_up_logs(settings: LogSettings, process: str) -> None:
     root.setLevel(settings.level.upper())
     for chatty in CHATTY_LIBRARIES:
         logging.getLogger(chatty).setLevel(logging.ERROR)
+    logging.getLogger(REPEATING_LIBRARY).setLevel(logging.CRITICAL)
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
@@ -50,7 +54,7 @@ def _add_process(process: str) -> Processor:
 
 
 def _console() -> structlog.dev.ConsoleRenderer:
-    return structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    return structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), sort_keys=False)
 
 
 def _strip() -> list[structlog.typing.Processor]:

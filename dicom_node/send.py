@@ -80,11 +80,24 @@ class SendReport:
         """For JSON."""
         return {**asdict(self), "complete": self.complete}
 
+    def _reasons(self) -> list[str]:
+        """Each reason once: a peer that cannot be reached fails all files alike."""
+        files: dict[str, list[str]] = {}
+        for one in self.failures:
+            files.setdefault(one.reason, []).append(one.path)
+        return [
+            f"{paths[0]}: {reason}" if len(paths) == 1 else f"{len(paths)} files, first {paths[0]}: {reason}"
+            for reason, paths in files.items()
+        ]
+
     def summary(self) -> str:
         """For people: a line, then the failures and the skipped files, a few of each."""
-        counted = ", ".join(f"{status}: {count}" for status, count in sorted(self.statuses.items()))
+        answers = {
+            "no answer" if status == "none" else status: count for status, count in self.statuses.items()
+        }
+        counted = ", ".join(f"{answer}: {count}" for answer, count in sorted(answers.items()))
         lines = [f"{self.stored} of {self.files} files stored by {self.peer} ({counted or 'no answer'})"]
-        lines += _few("not stored", [f"{one.path}: {one.reason}" for one in self.failures])
+        lines += _few("not stored", self._reasons())
         lines += _few("skipped", [f"{one.path}: {one.reason}" for one in self.skipped])
         return "\n".join(lines)
 

@@ -60,7 +60,8 @@ TimeZone = Annotated[str, AfterValidator(_time_zone)]
 Keyword = Annotated[str, AfterValidator(_keyword)]
 Keywords = Annotated[tuple[Keyword, ...], _as_tuple]
 Pattern = Annotated[str, AfterValidator(_regular_expression)]
-Description = Annotated[str, Field(min_length=1, max_length=64)]  # VR LO
+# VR LO; ASCII, which every character set of a source can hold
+Description = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[\x20-\x5b\x5d-\x7e]+$")]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Seconds = Annotated[float, Field(gt=0, le=7 * 86400)]
 
@@ -164,10 +165,8 @@ class ResultsSettings(Table):
     report_refusals: Literal["none", "defects", "all"] = "defects"
     segmentation_series_number: int = Field(9801, ge=1, le=2147483647)
     report_series_number: int = Field(9802, ge=1, le=2147483647)
-    segmentation_series_description: str = Field(
-        "GLIA-Net aneurysm candidates (research)", min_length=1, max_length=64
-    )
-    report_series_description: str = Field("GLIA-Net report (research)", min_length=1, max_length=64)
+    segmentation_series_description: Description = "GLIA-Net aneurysm candidates (research)"
+    report_series_description: Description = "GLIA-Net report (research)"
 
 
 class DeliverySettings(Table):
@@ -235,9 +234,11 @@ def load_settings(path: Path) -> Settings:
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise _unreadable(path, "the file", f"a readable file ({error.strerror})") from error
+        raise _unreadable(
+            path, "this file", f"a file that can be read is needed ({error.strerror})"
+        ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise _unreadable(path, "the file", f"TOML in UTF-8 ({error})") from error
+        raise _unreadable(path, "this file", f"TOML in UTF-8 is needed ({error})") from error
     try:
         return _anchored(Settings.model_validate(tables), path.resolve().parent)
     except ValidationError as error:
@@ -261,9 +262,18 @@ def _problem(error: ErrorDetails) -> SettingProblem:
         return SettingProblem(key, "this key", f"known keys here are {_known_keys(error['loc'][:-1])}")
     if error["type"] == "missing":
         return SettingProblem(key, "nothing", "a value is needed")
-    accepted = error["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    accepted = _accepted(error)
     given = "this table" if isinstance(error["input"], (dict, Table)) else repr(error["input"])
     return SettingProblem(key or "(settings)", given, f"accepted: {accepted}")
+
+
+def _accepted(error: ErrorDetails) -> str:
+    """pydantic's words, where they need no knowledge of Python; ours where they do."""
+    if error["type"] == "tuple_type":
+        return 'a list such as ["CT1", "PACS"]'
+    if error["type"] == "string_pattern_mismatch":
+        return f"text that matches {error['ctx']['pattern']}"
+    return error["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
 
 
 def _key(location: Sequence[Any]) -> str:

@@ -1,25 +1,38 @@
 """`dicom-node check-config`: the effective settings, and whether the node could start with them."""
 
+import errno
+import importlib.metadata
 import importlib.util
 import json
-import os
+import pwd
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pydicom.datadict import tag_for_keyword
 from rich.console import Console
-from rich.table import Table
+from rich.text import Text
 
+from dicom_node.commands.running_node import find_running_node
 from dicom_node.settings import DestinationSettings, Settings
-from glianet.weights_file import DEFAULT_WEIGHTS, weights_sha256
-from storage.durable import ensure_folder, free_bytes
+from glianet.errors import WeightsError
+from glianet.weights_file import DEFAULT_WEIGHTS, read_metadata, weights_sha256
+from storage.durable import free_bytes
 
 GIB = 1024**3
 DEVICE_PROBE_TIMEOUT_S = 120.0  # importing torch on a cold disk takes its time
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+EVERY_ADDRESS = ("0.0.0.0", "::")
+STYLES = {"ok": "green", "warning": "yellow", "error": "red"}
+_PORT_ADVICE = {
+    errno.EADDRINUSE: "is a node running already, or another program?",
+    errno.EADDRNOTAVAIL: "this machine has no such address; 0.0.0.0 listens on all that it has",
+    errno.EACCES: "ports below 1024 need a privilege (CAP_NET_BIND_SERVICE); choose a higher one or grant it",
+}
 _DEVICE_PROBE = """
 import sys, torch
 from glianet.device import choose_device
@@ -49,30 +62,35 @@ def run_checks(settings: Settings, *, echo: bool) -> tuple[Check, ...]:
         _check_folder(settings),
         _check_weights(settings),
         _check_device(settings),
-        *_check_destinations(settings),
+        *_check_destinations(settings, echo=echo),
     ]
-    if echo:
-        checks += [_check_echo(destination, settings) for destination in settings.destinations]
     return tuple(checks)
 
 
 def print_checks(settings: Settings, checks: tuple[Check, ...], *, as_json: bool) -> None:
-    """Settings and checks, as tables for people or as JSON."""
+    """Settings and checks, as lines for people or as JSON."""
     effective = settings.model_dump(mode="json")
     if as_json:
         print(json.dumps({"settings": effective, "checks": [asdict(check) for check in checks]}, indent=2))
         return
-    console = Console()
-    table = Table("setting", "value", title="Effective settings", show_lines=False)
+    console = Console(soft_wrap=True, markup=False, highlight=False)
+    console.print("Effective settings (* another value than the default)", style="bold")
+    defaults = dict(_flat(Settings().model_dump(mode="json")))
     for key, value in _flat(effective):
-        table.add_row(key, value)
-    console.print(table)
-    table = Table("check", "", "what was seen", title="What a start needs")
-    colours = {"ok": "[green]ok[/]", "warning": "[yellow]warning[/]", "error": "[red]error[/]"}
+        console.print(f"{' ' if defaults.get(key) == value else '*'} {key} = {value}")
+    console.print("\nWhat a start needs", style="bold")
+    width = max(len(check.name) for check in checks)
     for check in checks:
-        table.add_row(check.name, colours[check.level], check.outcome)
-    console.print(table)
-    console.print("For research use only: not for diagnosis.")
+        level = (f"{check.level:<8}", STYLES[check.level])
+        console.print(Text.assemble(level, f"{check.name:<{width}}  {check.outcome}"))
+    console.print(f"\n{_verdict(checks)} For research use only: not for diagnosis.")
+
+
+def _verdict(checks: tuple[Check, ...]) -> str:
+    errors = sum(check.failed for check in checks)
+    if not errors:
+        return "The node can start."
+    return f"{errors} error{'s' if errors > 1 else ''}: to be mended first."
 
 
 def _check_keywords(settings: Settings) -> Iterator[Check]:
@@ -85,22 +103,36 @@ def _check_keywords(settings: Settings) -> Iterator[Check]:
 def _check_port(settings: Settings) -> Check:
     where = f"{settings.receiver.host}:{settings.receiver.port}"
     try:
-        family = socket.getaddrinfo(settings.receiver.host, settings.receiver.port, type=socket.SOCK_STREAM)[
-            0
-        ][0]
-        with socket.socket(family, socket.SOCK_STREAM) as listener:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind((settings.receiver.host, settings.receiver.port))
-    except OSError as error:
+        _listen_once(settings.receiver.host, settings.receiver.port)
+    except socket.gaierror as error:
         return Check(
-            "port", "error", f"{where} cannot be listened on ({error.strerror}): is a node running already?"
+            "port", "error", f"{where} cannot be listened on: receiver.host is no address ({error.strerror})"
         )
+    except OSError as error:
+        running = _running_on(settings.storage.folder) if error.errno == errno.EADDRINUSE else None
+        if running is not None:
+            return Check("port", "ok", f"{where} is listened on by this node, which runs (process {running})")
+        advice = _PORT_ADVICE.get(error.errno or 0, "see receiver.host and receiver.port")
+        return Check("port", "error", f"{where} cannot be listened on ({error.strerror}): {advice}")
     return Check("port", "ok", f"{where} is free, AE title {settings.node.ae_title}")
 
 
+def _listen_once(host: str, port: int) -> None:
+    family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+    with socket.socket(family, socket.SOCK_STREAM) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+
+
+def _running_on(folder: Path) -> int | None:
+    try:
+        return find_running_node(folder)
+    except OSError:  # not ours to read: the check of the folder says so
+        return None
+
+
 def _check_senders(settings: Settings) -> Iterator[Check]:
-    loopback = settings.receiver.host in ("127.0.0.1", "::1", "localhost")
-    if loopback:
+    if settings.receiver.host in LOOPBACK:
         yield Check(
             "senders", "warning", "listens on this machine only: set receiver.host for a scanner's network"
         )
@@ -111,16 +143,19 @@ def _check_senders(settings: Settings) -> Iterator[Check]:
 
 
 def _check_folder(settings: Settings) -> Check:
+    """Makes no folder: run by another account than the node's, it would be that account's."""
     folder = settings.storage.folder
+    standing = next(path for path in (folder, *folder.parents) if path.exists() or path.is_symlink())
+    what = str(folder) if standing == folder else f"{folder} is not there yet; {standing}"
     try:
-        ensure_folder(folder)
-        probe = folder / f".check-config-{os.getpid()}"
-        probe.touch(mode=0o600, exist_ok=False)
-        probe.unlink()
-        free_gib = free_bytes(folder) / GIB
+        tempfile.TemporaryFile(dir=standing).close()
+        free_gib = free_bytes(standing) / GIB
+        owner = pwd.getpwuid(standing.stat().st_uid).pw_name
     except OSError as error:
-        return Check("folder", "error", f"{folder} is not writable: {error.strerror}")
-    seen = f"{folder} is writable, {free_gib:.1f} GiB free"
+        return Check("folder", "error", f"{what} cannot be written ({error.strerror}): see storage.folder")
+    except KeyError:
+        owner = "an account without a name"
+    seen = f"{what} can be written, owner {owner}, {free_gib:.1f} GiB free"
     if free_gib <= settings.receiver.minimum_free_gib:
         floor = settings.receiver.minimum_free_gib
         return Check(
@@ -133,6 +168,10 @@ def _check_weights(settings: Settings) -> Check:
     path = Path(settings.model.weights or DEFAULT_WEIGHTS)
     if not path.is_file():
         return Check("weights", "error", f"{path} is not there: set model.weights to a safetensors file")
+    try:
+        read_metadata(path)
+    except WeightsError as error:
+        return Check("weights", "error", str(error))
     shipped = "" if settings.model.weights else " (shipped: trained on phantoms only, no diagnostic value)"
     return Check("weights", "ok", f"{path.name}{shipped}, SHA-256 {weights_sha256(path)}")
 
@@ -141,13 +180,18 @@ def _check_device(settings: Settings) -> Check:
     """Asked in a process of its own: this one must not import torch."""
     if importlib.util.find_spec("torch") is None:
         return Check("device", "error", "torch is not installed")
-    probe = subprocess.run(
-        [sys.executable, "-c", _DEVICE_PROBE, settings.model.device],
-        capture_output=True,
-        text=True,
-        timeout=DEVICE_PROBE_TIMEOUT_S,
-        check=False,
-    )
+    if settings.model.device == "cpu":  # always there: a start need not wait for torch to say so
+        return Check("device", "ok", f"cpu would be used (torch {importlib.metadata.version('torch')})")
+    try:
+        probe = subprocess.run(
+            [sys.executable, "-c", _DEVICE_PROBE, settings.model.device],
+            capture_output=True,
+            text=True,
+            timeout=DEVICE_PROBE_TIMEOUT_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return Check("device", "error", f"torch did not answer within {DEVICE_PROBE_TIMEOUT_S:.0f} s")
     if probe.returncode:
         reason = probe.stderr.strip().splitlines()[-1] if probe.stderr.strip() else "no answer"
         return Check("device", "error", f"{settings.model.device} cannot be used: {reason}")
@@ -155,14 +199,24 @@ def _check_device(settings: Settings) -> Check:
     return Check("device", "ok", f"{device} would be used (torch {version})")
 
 
-def _check_destinations(settings: Settings) -> Iterator[Check]:
+def _check_destinations(settings: Settings, *, echo: bool) -> Iterator[Check]:
     if not settings.destinations:
         yield Check("destinations", "warning", "none: results stay in the storage folder and reach no PACS")
     for destination in settings.destinations:
+        name = f"destination {destination.name}"
         where = f"{destination.ae_title} at {destination.host}:{destination.port}"
         own = (settings.node.ae_title, settings.receiver.port)
-        if (destination.ae_title, destination.port) == own and destination.host == settings.receiver.host:
-            yield Check(f"destination {destination.name}", "error", f"{where} is this node itself")
+        if (destination.ae_title, destination.port) == own and _is_here(destination.host, settings):
+            yield Check(name, "error", f"{where} is this node itself")
+        elif echo:
+            yield _check_echo(destination, settings)
+        else:
+            yield Check(name, "ok", f"{where}; --echo asks it")
+
+
+def _is_here(host: str, settings: Settings) -> bool:
+    listens_here = settings.receiver.host in (*LOOPBACK, *EVERY_ADDRESS)
+    return host == settings.receiver.host or (listens_here and host in LOOPBACK)
 
 
 def _check_echo(destination: DestinationSettings, settings: Settings) -> Check:
@@ -180,4 +234,4 @@ def _flat(tables: dict[str, object], prefix: str = "") -> Iterator[tuple[str, st
             for number, item in enumerate(value, 1):
                 yield from _flat(item, f"{prefix}{key}[{number}].")
         else:
-            yield f"{prefix}{key}", ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+            yield f"{prefix}{key}", json.dumps(value, ensure_ascii=False)  # which TOML reads as well

@@ -5,16 +5,27 @@ from dataclasses import asdict
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-from dicom_node.reasons import REASONS
+from dicom_node.errors import NodeError
+from dicom_node.reasons import REASONS, RefusalReason
 
 
-def print_reasons(*, as_json: bool) -> None:
-    """The table of codes, kinds, meanings and advice."""
+def print_reasons(code: str | None, *, as_json: bool) -> None:
+    """Codes, kinds, meanings and advice: of all reasons, or of one."""
+    reasons = [reason for reason in REASONS.values() if code in (None, reason.code)]
+    if not reasons:
+        raise NodeError(
+            "no such reason", where=str(code), advice="`dicom-node reasons` without a code lists all"
+        )
     if as_json:
-        print(json.dumps([asdict(reason) for reason in REASONS.values()], indent=2))
+        print(json.dumps([asdict(reason) for reason in reasons], indent=2))
         return
-    table = Table("code", "kind", "what it means", "what to do", show_lines=True)
-    for reason in REASONS.values():
-        table.add_row(str(reason.code), reason.kind, reason.text, reason.advice)
+    table = Table("code", "kind", "what it means, and what to do", show_lines=True)
+    for reason in reasons:
+        table.add_row(*map(Text, _cells(reason)))  # Text: advice names tables of config.toml in brackets
     Console().print(table)
+
+
+def _cells(reason: RefusalReason) -> tuple[str, str, str]:
+    return str(reason.code), reason.kind.replace("-", " "), f"{reason.text}\n{reason.advice}"

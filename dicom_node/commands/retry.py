@@ -1,28 +1,39 @@
 """`dicom-node retry`: failed series get another set of tries."""
 
-import getpass
 import json
+import os
+import pwd
 
 from dicom_node.clock import system_clock
+from dicom_node.commands.node_database import open_node_database
 from dicom_node.errors import NodeError
 from dicom_node.folders import Folders
 from dicom_node.settings import Settings
-from storage.database import open_database
 from storage.jobs import retry
 
 
 def retry_series(settings: Settings, series_instance_uid: str | None, *, as_json: bool) -> None:
-    """Put one failed series, or all (None), back into the state in which they failed; audited with the user."""
-    database = Folders(settings.storage.folder).database
-    db = open_database(database)
-    moved = retry(db, series_instance_uid, f"user:{getpass.getuser()}", system_clock())
+    """Put one failed series, or all (None), back into the state in which it failed; audited with the user."""
+    db = open_node_database(settings)
+    moved = retry(db, series_instance_uid, _actor(), system_clock())
     if series_instance_uid is not None and not moved:
         raise NodeError(
             f"no failed series {series_instance_uid}",
-            where=str(database),
-            advice="`dicom-node status` lists the failed ones",
+            where=str(Folders(settings.storage.folder).database),
+            advice="`dicom-node status --state failed` lists them",
         )
     if as_json:
         print(json.dumps({"retried": moved}))
     else:
         print("\n".join(f"retried {uid}" for uid in moved) or "nothing has failed")
+
+
+def _actor() -> str:
+    """The account, as the kernel knows it, and who took it by sudo, as sudo says."""
+    number = os.getuid()
+    try:
+        name = pwd.getpwuid(number).pw_name
+    except KeyError:  # a container's account without a name
+        name = str(number)
+    taken_by = os.environ.get("SUDO_USER")
+    return f"user:{name} (sudo by {taken_by})" if taken_by else f"user:{name}"

@@ -1,20 +1,25 @@
 """`dicom-node status`: what is waiting, running, done, refused and failed."""
 
 import json
+from collections.abc import Collection, Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
+from rich.text import Text
 
+from dicom_node.commands.node_database import open_node_database
+from dicom_node.commands.running_node import find_running_node
+from dicom_node.errors import NodeError
 from dicom_node.folders import Folders
 from dicom_node.reasons import REASONS, Reason
 from dicom_node.settings import Settings
-from storage.database import Database, open_database
-from storage.overview import Overview, overview
+from storage.database import Database
+from storage.outbox import deliveries
+from storage.overview import DestinationOverview, Overview, overview
 from storage.series import SeriesRow, list_series
-from storage.states import SeriesState
+from storage.states import DeliveryState, SeriesState
 
 DOING = {
     SeriesState.COMPLETE: "inspecting",
@@ -22,25 +27,43 @@ DOING = {
     SeriesState.ANALYSED: "encoding",
     SeriesState.REFUSED: "encoding",
 }
+STYLES = {SeriesState.DONE: "green", SeriesState.NOT_ANALYSED: "yellow", SeriesState.FAILED: "red"}
+INDENT = " " * 4
+STATE_WIDTH = 24  # "analysing 999/999 patches"
 
 
-def print_status(settings: Settings, *, limit: int, as_json: bool) -> None:
-    """Counts for each state, deliveries for each destination, and the newest series."""
+def print_status(settings: Settings, *, limit: int, state: str | None, as_json: bool) -> None:
+    """Whether the node runs, counts of states, deliveries to each destination, and the newest series."""
+    states = None if state is None else (_state(state),)
     folders = Folders(settings.storage.folder)
-    db = open_database(folders.database)
+    db = open_node_database(settings)
     if as_json:
-        print(json.dumps(collect_status(db, folders, limit=limit), default=str, indent=2))
+        print(json.dumps(collect_status(db, folders, limit=limit, states=states), default=str, indent=2))
         return
-    console = Console()
-    _print_overview(console, overview(db))
-    _print_series(console, list_series(db, limit=limit), _progress(folders))
+    console = Console(soft_wrap=True, markup=False, highlight=False)
+    console.print(_running(folders, settings))
+    _print_overview(console, overview(db), [one.name for one in settings.destinations])
+    for row in list_series(db, states=states, limit=limit):
+        _print_series(console, db, row, _progress(folders))
 
 
-def collect_status(db: Database, folders: Folders, *, limit: int) -> dict[str, Any]:
-    """What `--json` prints: overview, the newest series with what is being done to each, progress in patches."""
+def collect_status(
+    db: Database, folders: Folders, *, limit: int, states: Collection[SeriesState] | None = None
+) -> dict[str, Any]:
+    """What `--json` prints: the running node's process id (or null), overview, the newest series with what is
+    being done to each, progress in patches."""
     progress = _progress(folders)
-    rows = [_as_dict(row, progress) for row in list_series(db, limit=limit)]
-    return {"overview": asdict(overview(db)), "series": rows, "progress": progress}
+    rows = [_as_dict(row, progress) for row in list_series(db, states=states, limit=limit)]
+    process = find_running_node(folders.root)
+    return {"process": process, "overview": asdict(overview(db)), "series": rows, "progress": progress}
+
+
+def _state(text: str) -> SeriesState:
+    known = {state.lower().replace("_", "-"): state for state in SeriesState}
+    name = text.lower().replace("_", "-").replace(" ", "-")
+    if name not in known:
+        raise NodeError(f"{text!r} is no state", where="--state", advice=f"one of {', '.join(known)}")
+    return known[name]
 
 
 def _progress(folders: Folders) -> dict[str, Any] | None:
@@ -56,32 +79,58 @@ def _as_dict(row: SeriesRow, progress: dict[str, Any] | None) -> dict[str, Any]:
     return fields
 
 
-def _print_overview(console: Console, seen: Overview) -> None:
+def _running(folders: Folders, settings: Settings) -> Text:
+    process = find_running_node(folders.root)
+    if process is None:
+        return Text("node: not running; what waits goes on at the next start", style="yellow")
+    where = f"{settings.node.ae_title} at {settings.receiver.host}:{settings.receiver.port}"
+    return Text(f"node: running (process {process}), {where}")
+
+
+def _print_overview(console: Console, seen: Overview, configured: list[str]) -> None:
     counts = ", ".join(f"{count} {_words(state)}" for state, count in seen.series.items() if count)
     console.print(f"series: {counts or 'none yet'}")
     for one in seen.destinations:
-        console.print(
-            f"to {one.destination}: {one.pending} pending, {one.delivered} delivered, {one.failed} failed"
-        )
+        console.print(f"to {one.destination}: {_counts(one)}")
+        if one.destination not in configured and one.pending:
+            console.print(
+                f"{INDENT}no [[destination]] has this name any more: these wait for ever", style="red"
+            )
         if one.last_error:
-            console.print(f"  last error: {one.last_error}", highlight=False, soft_wrap=True)
+            console.print(f"{INDENT}last error: {one.last_error}")
 
 
-def _print_series(console: Console, series: list[SeriesRow], progress: dict[str, Any] | None) -> None:
-    table = Table(
-        "last received (UTC)", "series", "instances", "from", "state", "result or reason", expand=True
+def _counts(one: DestinationOverview) -> str:
+    since = f" (since {_time(one.oldest_pending_since)})" if one.oldest_pending_since else ""
+    return f"{one.pending} pending{since}, {one.delivered} delivered, {one.failed} failed"
+
+
+def _print_series(console: Console, db: Database, row: SeriesRow, progress: dict[str, Any] | None) -> None:
+    """Lines of any length: a UID that a table has cut cannot be given to `audit show` or `retry`."""
+    console.print()
+    doing = f"{_doing(row, progress):<{STATE_WIDTH}}"
+    console.print(
+        Text.assemble(f"{_time(row.last_received_at)}  ", (doing, STYLES.get(row.state, ""))), end=""
     )
-    for row in series:
-        table.add_row(
-            f"{row.last_received_at:%Y-%m-%d %H:%M:%S}",
-            row.series_instance_uid,
-            str(row.instance_count),
-            row.sender_ae_title or "",
-            _doing(row, progress),
-            _outcome(row),
-        )
-    if series:
-        console.print(table)
+    console.print(f"  {_outcome(row)}".rstrip())
+    console.print(f"{INDENT}{row.series_instance_uid}")
+    again = f", revision {row.revision}" if row.revision > 1 else ""
+    console.print(f"{INDENT}{row.instance_count} instances from {row.sender_ae_title or '?'}{again}")
+    for line in _waits(db, row):
+        console.print(INDENT + line)
+
+
+def _waits(db: Database, row: SeriesRow) -> Iterator[str]:
+    """What is tried again, and when."""
+    if row.not_before is not None and row.not_before > datetime.now(UTC):
+        yield f"next try {_time(row.not_before)}: {row.last_error}"
+    if row.state != SeriesState.DELIVERING:
+        return
+    for one in deliveries(db, row.id):
+        if one.revision == row.revision and one.state == DeliveryState.PENDING and one.last_error:
+            when = f", next {_time(one.not_before)}" if one.not_before else ""
+            tries = "1 try" if one.attempts == 1 else f"{one.attempts} tries"
+            yield f"to {one.destination}: {tries} failed{when}"
 
 
 def _doing(row: SeriesRow, progress: dict[str, Any] | None) -> str:
@@ -96,10 +145,14 @@ def _words(state: str) -> str:
     return state.lower().replace("_", " ")
 
 
+def _time(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M:%S} UTC"
+
+
 def _outcome(row: SeriesRow) -> str:
     if row.reason_code is not None:
         known = REASONS.get(Reason(row.reason_code)) if row.reason_code in set(Reason) else None
         return f"{row.reason_code}: {row.reason_detail or (known.text if known else '')}"
     if row.lesion_count is not None:
         return "1 candidate" if row.lesion_count == 1 else f"{row.lesion_count} candidates"
-    return row.last_error or ""
+    return "" if row.not_before is not None else row.last_error or ""

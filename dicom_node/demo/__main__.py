@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 
 from dicom_node.demo.archive_client import received_results
 from dicom_node.demo.draw import draw_lesions
@@ -30,7 +31,7 @@ def main() -> int:
     try:
         return _run(console, arguments.series, output)
     except (DemoFailed, NodeError) as error:
-        console.print(f"[red]The demo failed:[/] {error}", highlight=False)
+        console.print(f"[red]The demo failed:[/] {escape(str(error))}", highlight=False)
         return 1
 
 
@@ -51,7 +52,7 @@ def _run(console: Console, series: Path | None, output: Path) -> int:
         matched = print_comparison(console, planted, results) if planted else True
         pictures = draw_lesions(series, results, output / "pictures")
         for picture in pictures:
-            console.print(f"picture: {picture}")
+            console.print(f"picture: {picture}", highlight=False, soft_wrap=True)
         neighbourhood.verify_audit_log()
     console.print("Everything is stopped. For research use only: not for diagnosis.")
     return 0 if matched else 1

@@ -29,7 +29,8 @@ def print_verdict(console: Console, ended: list[dict[str, Any]], results: Receiv
             console.print(f"series {row['series_instance_uid']}: {text}", highlight=False)
         else:
             reason = f"{row['reason_code']}: {row['reason_detail']}"
-            console.print(f"series {row['series_instance_uid']}: {row['doing']}, {reason}", highlight=False)
+            line = f"series {row['series_instance_uid']}: {row['doing']}, {reason}"
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
     console.print(f"{len(results.segmentations)} SEG and {len(results.reports)} SR in the archive")
 
 
@@ -37,17 +38,8 @@ def print_comparison(
     console: Console, planted: tuple[PlantedAneurysm, ...], results: ReceivedResults
 ) -> bool:
     """Each planted aneurysm with the candidate that marks it, then the rest; whether all were found."""
-    table = Table(title="Planted aneurysms against findings")
-    for column in (
-        "planted",
-        "diameter mm",
-        "volume mm3",
-        "found as",
-        "diameter mm",
-        "volume mm3",
-        "score",
-        "off by mm",
-    ):
+    table = Table(title="Planted aneurysms against findings", caption="maximum diameter and volume of each")
+    for column in ("planted", "mm", "mm3", "found as", "mm", "mm3", "score", "off by mm"):
         table.add_column(column, justify="right")
     unmatched = list(results.candidates)
     missed = 0
@@ -61,7 +53,7 @@ def print_comparison(
         unmatched.remove(candidate)
         table.add_row(*row, *_numbers(candidate), f"{_distance(aneurysm, candidate):.1f}")
     for candidate in unmatched:
-        table.add_row("-", "", "", *_numbers(candidate), "[yellow]false positive[/]")
+        table.add_row("-", "", "", *_numbers(candidate), "[yellow]false[/]")
     console.print(table)
     return missed == 0
 

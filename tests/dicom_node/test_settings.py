@@ -79,6 +79,7 @@ def test_every_problem_is_named_at_once(tmp_path: Path) -> None:
         ('[model]\ndevice = "gpu"', "model.device"),
         ("[assembly]\nquiet_s = -1.0", "assembly.quiet_s"),
         ('[log]\nlevel = "loud"', "log.level"),
+        ('[results]\nreport_series_description = "Bericht für R"', "results.report_series_description"),
         ('[node]\nae_title = "A\\\\B"', "node.ae_title"),
         ('[node]\nae_title = "   "', "node.ae_title"),
         ("[selection]\ncontrast_minimum_hu = 900.0", "selection"),
