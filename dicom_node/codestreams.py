@@ -16,7 +16,7 @@ _JPEG_WITHOUT_LENGTH = frozenset({0xD8, 0x01, *range(0xD0, 0xD8)})  # SOI, TEM, 
 
 
 def check_codestreams(dataset: Dataset) -> None:
-    """Prove that each compressed frame has the size that the header states, before memory is spent on it.
+    """Prove that each compressed frame is one plane of the stated size, before memory is spent on it.
 
     dataset: an instance in a compressed transfer syntax, with its pixels.
 
@@ -32,28 +32,31 @@ def check_codestreams(dataset: Dataset) -> None:
         _size_of_j2k if dataset.file_meta.TransferSyntaxUID in JPEG2000TransferSyntaxes else _size_of_jpeg
     )
     for frame in generate_frames(dataset.PixelData, number_of_frames=count):
-        if (found := size_of(frame)) != (rows, columns):
+        *found, components = size_of(frame)
+        if components != 1:
+            raise NotAnalysable(Reason.PIXEL_DATA_UNREADABLE, f"a compressed frame has {components} planes")
+        if tuple(found) != (rows, columns):
             raise NotAnalysable(
                 Reason.PIXEL_DATA_UNREADABLE,
-                f"a compressed frame is {found}, the header says {(rows, columns)}",
+                f"a compressed frame is {tuple(found)}, the header says {(rows, columns)}",
             )
 
 
-def _size_of_j2k(frame: bytes) -> tuple[int, int]:
-    """Rows and columns by the SIZ marker segment, which starts at the SOC marker."""
+def _size_of_j2k(frame: bytes) -> tuple[int, int, int]:
+    """Rows, columns and components by the SIZ marker segment, which starts at the SOC marker."""
     start = frame.find(_J2K_START)
     if start < 0:
         raise ValueError("no JPEG 2000 codestream")
-    x_size, y_size, x_offset, y_offset = struct.unpack_from(">4I", frame, start + 8)
-    return y_size - y_offset, x_size - x_offset
+    x_size, y_size, x_offset, y_offset, components = struct.unpack_from(">4I16xH", frame, start + 8)
+    return y_size - y_offset, x_size - x_offset, components
 
 
-def _size_of_jpeg(frame: bytes) -> tuple[int, int]:
-    """Rows and columns by the frame header (SOF) of JPEG and JPEG-LS."""
+def _size_of_jpeg(frame: bytes) -> tuple[int, int, int]:
+    """Rows, columns and components by the frame header (SOF) of JPEG and JPEG-LS."""
     for marker, start in _jpeg_segments(frame):
         if marker in _JPEG_FRAME_HEADERS:
-            rows, columns = struct.unpack_from(">2H", frame, start + 3)
-            return rows, columns
+            rows, columns, components = struct.unpack_from(">2HB", frame, start + 3)
+            return rows, columns, components
     raise ValueError("no frame header in the JPEG stream")
 
 

@@ -28,6 +28,9 @@ _UID_TAGS = {
 # CT object (some kB; 120 kB where a reformat names 1,000 source images), and small enough that hostile data
 # cost neither memory nor time.
 HEADER_LIMIT = 1024**2
+# The groups below are for commands (PS3.7) and file meta information (PS3.10). A data set that began with
+# group 0002 would, once it stands in a file, overrule the transfer syntax that was negotiated.
+FIRST_GROUP = 0x0008
 MAXIMUM_ANNOUNCED = 1_000_000  # instances; a larger announcement is an error of the sender
 
 
@@ -73,7 +76,8 @@ def identify_instance(
 
 
 def _read_elements(data_set: bytes, transfer_syntax: UID, tags: tuple[int, ...]) -> dict[int, RawDataElement]:
-    """The wanted elements that are there, by tag; parsing ends behind the last of them."""
+    """The wanted elements that are there, by tag; parsing ends behind the last of them, or at a group that no
+    data set has."""
     wanted, last = set(tags), max(tags)
     try:
         header = _inflate(data_set) if transfer_syntax.is_deflated else data_set[:HEADER_LIMIT]
@@ -81,13 +85,13 @@ def _read_elements(data_set: bytes, transfer_syntax: UID, tags: tuple[int, ...])
             BytesIO(header),
             transfer_syntax.is_implicit_VR,
             transfer_syntax.is_little_endian,
-            stop_when=lambda tag, _vr, _length: tag > last,
+            stop_when=lambda tag, _vr, _length: tag.group < FIRST_GROUP or tag > last,
             specific_tags=list(tags),
         )
         raw = (one for one in found if isinstance(one, RawDataElement))
         elements = {int(one.tag): one for one in raw if one.tag in wanted}
     except Exception as error:  # noqa: BLE001 - what a parser raises on hostile bytes has no common base
-        raise UnreadableDataSet(f"it cannot be parsed ({type(error).__name__}: {error})") from error
+        raise UnreadableDataSet(f"it cannot be parsed ({type(error).__name__})") from error
     if any(one.length != len(one.value or b"") for one in elements.values()):
         raise UnreadableDataSet("it ends in the middle of its header")
     return elements

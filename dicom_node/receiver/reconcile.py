@@ -6,10 +6,10 @@ from hashlib import sha256
 from pathlib import Path
 
 import structlog
-from pydicom.errors import InvalidDicomError
 from pynetdicom.dsutils import split_dataset
 
 from dicom_node.clock import Clock
+from dicom_node.frames import DAMAGED
 from dicom_node.instance_identity import UnreadableDataSet, identify_instance
 from storage.database import Database
 from storage.reception import ReceivedInstance, record_instances, unregistered
@@ -38,8 +38,9 @@ def _read_all(spool: Spool, paths: Sequence[str], tags: Sequence[int]) -> Iterat
     for path in paths:
         try:
             yield _read(spool.absolute(path), path, tags)
-        except (UnreadableDataSet, InvalidDicomError, AttributeError, OSError) as error:
-            log.error("spooled file cannot be read; it is left where it is", path=path, error=str(error))
+        except (UnreadableDataSet, OSError, *DAMAGED) as error:
+            what = error.what if isinstance(error, UnreadableDataSet) else type(error).__name__
+            log.error("spooled file cannot be read; it is left where it is", path=path, error=what)
 
 
 def _read(file: Path, path: str, tags: Sequence[int]) -> ReceivedInstance:

@@ -19,6 +19,8 @@ from dicom_node.implementation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_V
 from dicom_node.network_library import configure_pynetdicom
 from dicom_node.receiver.associations import ECHOES, AssociationBook
 from dicom_node.receiver.contexts import supported_contexts
+from dicom_node.receiver.messages import guard_messages
+from dicom_node.receiver.newcomers import Newcomers
 from dicom_node.receiver.reconcile import reconcile
 from dicom_node.receiver.registrar import Registrar
 from dicom_node.receiver.store import SUCCESS, Intake, store_instance
@@ -55,8 +57,14 @@ class Receiver:
     """A running receiver: its port, and the registrar that can be waited for."""
 
     def __init__(self, server: ThreadedAssociationServer, registrar: Registrar) -> None:
+        self._server = server
         self.port: int = server.server_address[1]
         self.registrar = registrar
+
+    @property
+    def associations(self) -> list[Association]:
+        """Those that are open, and connections on which none was asked for yet."""
+        return list(self._server.active_associations)
 
 
 @contextmanager
@@ -102,6 +110,7 @@ def _listen(settings: Settings, intake: Intake) -> ThreadedAssociationServer:
     receiver = settings.receiver
     handlers: list[evt.EventHandlerType] = [
         (evt.EVT_CONN_OPEN, _opened, [receiver.acse_timeout_s]),
+        (evt.EVT_CONN_OPEN, Newcomers(max(1, receiver.maximum_associations // 2)).opened),
         (evt.EVT_ACCEPTED, _accepted, [receiver.network_timeout_s]),
         (evt.EVT_CONN_CLOSE, _let_go),
         (evt.EVT_C_ECHO, _echo, [intake.associations]),
@@ -146,6 +155,7 @@ def _opened(event: evt.Event, timeout_s: float) -> None:
     if connection is not None:
         read_in_bulk(connection)
         limit_silence(connection, timeout_s)
+        guard_messages(event.assoc)
 
 
 def _accepted(event: evt.Event, timeout_s: float) -> None:

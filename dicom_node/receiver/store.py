@@ -11,6 +11,7 @@ from pynetdicom.events import Event
 
 from dicom_node.clock import Clock
 from dicom_node.errors import NodeError
+from dicom_node.identifiers import is_valid_uid
 from dicom_node.instance_identity import InstanceIdentity, UnreadableDataSet, identify_instance
 from dicom_node.receiver.associations import (
     CONFLICTS,
@@ -147,13 +148,14 @@ def _received(
 
 
 def _report(event: Event, intake: Intake, refusal: InstanceRefused) -> None:
-    """Log and audit a refused instance; the command's UID is the peer's word, kept as such."""
+    """Log and audit a refused instance; what the command gives as its UID may be anything, a name too."""
+    claimed = str(cast(C_STORE, event.request).AffectedSOPInstanceUID)
     intake.associations.count(event.assoc, REFUSED)
     detail = {
         **sender_of(event.assoc),
         "status": f"0x{refusal.status:04X}",
         "reason": refusal.what,
-        "affected_sop_instance_uid": str(cast(C_STORE, event.request).AffectedSOPInstanceUID),
+        "affected_sop_instance_uid": claimed if is_valid_uid(claimed) else "no valid UID",
     }
     log.warning("instance refused", **detail)
     intake.registrar.note(AuditNote("instance-refused", detail["calling_ae_title"], detail))

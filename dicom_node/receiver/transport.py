@@ -1,7 +1,9 @@
-"""Reading from a connection: in large pieces, never more than a PDU may hold, and never for ever."""
+"""A connection to a peer: read in large pieces, never more than a PDU may hold, never waited on for ever."""
 
+import math
 import socket
 import struct
+import time
 from functools import partial
 
 from pynetdicom.transport import AssociationSocket
@@ -9,6 +11,7 @@ from pynetdicom.transport import AssociationSocket
 # Bytes; the largest value that receiver.maximum_pdu_bytes can have, and more than any association request
 # takes (128 presentation contexts with every transfer syntax there is).
 LARGEST_PDU = 1024**2
+_TIMEVAL = struct.Struct("ll")  # seconds and microseconds of SO_RCVTIMEO and SO_SNDTIMEO
 
 
 def read_in_bulk(connection: AssociationSocket) -> None:
@@ -22,24 +25,26 @@ def read_in_bulk(connection: AssociationSocket) -> None:
 
 
 def limit_silence(connection: AssociationSocket, timeout_s: float) -> None:
-    """End the connection of a peer that says nothing for so long in the middle of a PDU.
+    """End the connection of a peer that takes longer to send a PDU, silent or byte by byte, or to read one.
 
     The kernel's timeout: with Python's own, every read would poll first.
     """
     if connection.socket is not None:
         seconds, rest = divmod(timeout_s, 1)
-        timeval = struct.pack("ll", int(seconds), int(rest * 1e6))
+        timeval = _TIMEVAL.pack(int(seconds), int(rest * 1e6))
         connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeval)
+        connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeval)
 
 
 def _receive(peer: socket.socket, wanted: int) -> bytearray:
     """`wanted` bytes from the peer; fewer where it closes the connection before.
 
     Raises:
-        OSError: the peer fell silent, or announced more than a PDU may hold.
+        OSError: the peer fell silent, took too long, or announced more than a PDU may hold.
     """
     if wanted > LARGEST_PDU:
         raise OSError(f"the peer announced a PDU of {wanted} bytes; {LARGEST_PDU} are the most")
+    started = time.monotonic()
     buffer = bytearray(wanted)
     view, filled = memoryview(buffer), 0
     while filled < wanted:
@@ -48,5 +53,15 @@ def _receive(peer: socket.socket, wanted: int) -> bytearray:
             view.release()
             return buffer[:filled]
         filled += received
+        if filled < wanted and time.monotonic() - started > (_patience_s(peer) or math.inf):
+            raise TimeoutError(f"the peer sent {filled} of {wanted} bytes in time")
     view.release()
     return buffer
+
+
+def _patience_s(peer: socket.socket) -> float:
+    """What `limit_silence` set, less a clock's grain; 0 where nothing is set."""
+    seconds, microseconds = _TIMEVAL.unpack(
+        peer.getsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _TIMEVAL.size)
+    )
+    return float(0.9 * (seconds + microseconds / 1e6))

@@ -50,6 +50,22 @@ def test_bomb_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
     assert "(60000, 60000)" in caught.value.detail
 
 
+@pytest.mark.parametrize(
+    ("syntax", "marker", "offset", "components"),
+    [(JPEG2000Lossless, b"\xff\x4f\xff\x51", 40, b"\x40\x00"), (JPEGLSLossless, b"\xff\xf7", 9, b"\xff")],
+)
+def test_frame_of_many_planes_is_refused(
+    tmp_path: Path, syntax: str, marker: bytes, offset: int, components: bytes
+) -> None:
+    """A codestream of 16,384 components takes that many times the memory (T.800 A.5.1, T.87)."""
+    dataset = dcmread(write(tmp_path, HU, transfer_syntax_uid=syntax)[0])
+    at = dataset.PixelData.index(marker) + offset
+    dataset.PixelData = dataset.PixelData[:at] + components + dataset.PixelData[at + len(components) :]
+    with pytest.raises(NotAnalysable) as caught:
+        check_codestreams(dataset)
+    assert caught.value.detail == f"a compressed frame has {int.from_bytes(components, 'big')} planes"
+
+
 @pytest.mark.parametrize("syntax", [JPEG2000Lossless, JPEGLSLossless])
 @pytest.mark.parametrize(
     "frame", [b"\xff\xff", b"\xff\xd8\xff\xff", b"\x00" * 64, b"\xff\xd8\xff\xe0\x00\x00"]

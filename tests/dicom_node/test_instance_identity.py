@@ -1,5 +1,6 @@
 """Identification of encoded data sets: every encoding, and hostile bytes."""
 
+import struct
 import zlib
 from io import BytesIO
 
@@ -123,3 +124,17 @@ def test_damaged_headers_are_read_or_refused(position: int, junk: bytes) -> None
     except UnreadableDataSet:
         return
     assert identity.study_instance_uid.replace(".", "").isdigit()
+
+
+def test_file_meta_information_inside_a_data_set_is_refused() -> None:
+    """In a file it would follow the true one and overrule the negotiated transfer syntax."""
+    smuggled = struct.pack("<HH2sH", 0x0002, 0x0010, b"UI", 22) + b"1.2.840.10008.1.2.4.50"
+    with pytest.raises(UnreadableDataSet):
+        identify_instance(smuggled + encode(make_ct(1)), ExplicitVRLittleEndian)
+
+
+def test_refusal_quotes_nothing_of_the_data_set() -> None:
+    """It goes to logs and to the audit log: the kind of the damage alone, not the parser's own words."""
+    with pytest.raises(UnreadableDataSet) as caught:
+        identify_instance(b"\xff" * 50, DeflatedExplicitVRLittleEndian)
+    assert caught.value.what == "it cannot be parsed (error)"  # zlib.error

@@ -48,9 +48,33 @@ def test_silence_in_the_middle_is_an_error(pair: tuple[SimpleNamespace, socket.s
     connection, peer = pair
     limit_silence(connection, 0.05)  # type: ignore[arg-type]
     peer.sendall(b"half")
-    with pytest.raises(OSError, match="temporarily unavailable"):
+    with pytest.raises(OSError, match="sent 4 of 10 bytes"):
+        connection.recv(10)
+
+
+def test_bytes_that_drip_are_not_waited_for(pair: tuple[SimpleNamespace, socket.socket]) -> None:
+    connection, peer = pair
+    limit_silence(connection, 0.2)  # type: ignore[arg-type]
+    ended = threading.Event()
+
+    def drip() -> None:
+        while not ended.wait(0.02):
+            peer.sendall(b"x")
+
+    thread = threading.Thread(target=drip)
+    thread.start()
+    with pytest.raises(OSError, match="bytes in time"):
+        connection.recv(10_000)
+    ended.set()
+    thread.join(DEADLINE_S)
+
+
+def test_peer_that_reads_nothing_is_not_waited_for(pair: tuple[SimpleNamespace, socket.socket]) -> None:
+    connection, _ = pair
+    limit_silence(connection, 0.05)  # type: ignore[arg-type]
+    with pytest.raises(BlockingIOError):
         while True:
-            connection.recv(10)
+            connection.socket.sendall(bytes(100_000))
 
 
 def test_length_beyond_any_pdu_is_not_believed(pair: tuple[SimpleNamespace, socket.socket]) -> None:
