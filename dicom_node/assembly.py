@@ -1,5 +1,6 @@
 """Assembly: a series that has gone quiet is inspected and accepted for analysis, or refused with a coded reason."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 import structlog
@@ -14,7 +15,7 @@ from dicom_node.urgency import is_urgent
 from storage.database import Database
 from storage.errors import LostClaim
 from storage.jobs import accept, claim_series, postpone, refuse
-from storage.series import SeriesRow, complete_series, instance_paths
+from storage.series import InstanceRow, SeriesRow, complete_series, instance_paths
 from storage.spool import Spool
 from storage.states import SeriesState
 
@@ -61,9 +62,25 @@ def _inspect(
 ) -> tuple[tuple[Dataset, ...], SourceSeries]:
     if claim.conflicting:
         raise NotAnalysable(Reason.CONFLICTING_INSTANCES, "an instance came twice with different content")
-    paths = [spool.absolute(row.path) for row in instance_paths(db, claim.id)]
-    headers = read_headers(paths)
+    rows = instance_paths(db, claim.id)
+    limit = settings.selection.maximum_slices
+    if len(rows) > limit:
+        raise NotAnalysable(Reason.TOO_LARGE, f"{len(rows)} instances, at most {limit}")
+    headers = read_headers(spool.absolute(row.path) for row in rows)
+    _check_identity(headers, rows, claim)
     return headers, inspect_series(headers, settings.selection, settings.assembly, conflicting=False)
+
+
+def _check_identity(headers: Sequence[Dataset], rows: Sequence[InstanceRow], claim: SeriesRow) -> None:
+    """The whole header names the instance that the receiver filed, which read only as far as the UIDs.
+
+    A data set with its elements out of order or doubled may be read in two ways; its results must not go under
+    another study.
+    """
+    for header, row in zip(headers, rows, strict=True):
+        filed = (claim.study_instance_uid, claim.series_instance_uid, row.sop_instance_uid)
+        if (header.get("StudyInstanceUID"), header.get("SeriesInstanceUID"), header.get("SOPInstanceUID")) != filed:
+            raise NotAnalysable(Reason.MIXED_SERIES, "an instance's UIDs are not those under which it was received")
 
 
 def _describe(source: SourceSeries) -> dict[str, object]:

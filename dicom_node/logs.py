@@ -2,7 +2,9 @@
 
 import logging
 import sys
+import warnings
 
+import pydicom
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
@@ -38,11 +40,18 @@ def set_up_logs(settings: LogSettings, process: str) -> None:
     for chatty in CHATTY_LIBRARIES:
         logging.getLogger(chatty).setLevel(logging.ERROR)
     logging.getLogger(REPEATING_LIBRARY).setLevel(logging.CRITICAL)
+    _keep_names_out()
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
     )
+
+
+def _keep_names_out() -> None:
+    """pydicom's warnings quote the values that they complain of, and a log must hold no patient's name."""
+    pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
+    warnings.filterwarnings("ignore", module="pydicom")
 
 
 def _add_process(process: str) -> Processor:

@@ -72,6 +72,34 @@ def test_a_series_in_conflict_is_refused_without_a_look_at_it(pipeline: Pipeline
     assert pipeline.row(series).reason_code == Reason.CONFLICTING_INSTANCES
 
 
+@pytest.mark.parametrize("keyword", ["StudyInstanceUID", "SeriesInstanceUID"])
+def test_headers_that_name_another_series_than_was_received_are_refused(
+    pipeline: Pipeline, tmp_path: Path, keyword: str
+) -> None:
+    """All alike, so that the series agrees with itself: results would go under the wrong study."""
+    series = small_series(tmp_path)
+    pipeline.receive(series.files)
+    for file in pipeline.folders.spool.rglob("*.dcm"):
+        change(file, lambda image: setattr(image, keyword, "1.2.3.4"))
+    pipeline.quiet()
+    assert pipeline.assemble()
+    assert pipeline.row(series).reason_code == Reason.MIXED_SERIES
+
+
+def test_more_instances_than_the_limit_are_refused_without_reading_them(
+    pipeline: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    series = small_series(tmp_path)
+    pipeline.receive(series.files)
+    pipeline.quiet()
+    selection = pipeline.settings.selection.model_copy(update={"minimum_slices": 1, "maximum_slices": 7})
+    monkeypatch.setattr(pipeline, "settings", pipeline.settings.model_copy(update={"selection": selection}))
+    for file in pipeline.folders.spool.rglob("*.dcm"):
+        file.unlink()
+    assert pipeline.assemble()
+    assert pipeline.row(series).reason_code == Reason.TOO_LARGE
+
+
 def test_a_file_that_cannot_be_read_postpones_the_decision_ever_longer_and_then_fails(
     pipeline: Pipeline, tmp_path: Path
 ) -> None:

@@ -1,0 +1,52 @@
+"""The combined loss against values worked out by hand."""
+
+import math
+
+import pytest
+import torch
+
+from training.losses import combined_loss
+
+
+def _one_voxel_target() -> tuple[torch.Tensor, torch.Tensor]:
+    targets = torch.zeros(1, 2, 2, 2, dtype=torch.bool)
+    targets[0, 0, 0, 0] = True
+    return targets, torch.where(targets, 20.0, 1.0)
+
+
+def test_undecided_network() -> None:
+    # Every probability 0.5: dice = (2 * 0.5 + 1) / (8 * 0.5 + 1 + 1) = 1/3, (ln 3)^0.3 = 1.02862;
+    # cross = (20 + 7) / 8 * (ln 2)^0.3 = 3.375 * 0.89588 = 3.02358; risk = ln 2.
+    targets, weights = _one_voxel_target()
+    losses = combined_loss(torch.zeros(1, 2, 2, 2, 2), torch.zeros(1, 2), targets, weights)
+    assert float(losses.dice) == pytest.approx(1.02862, abs=1e-5)
+    assert float(losses.cross) == pytest.approx(3.02358, abs=1e-5)
+    assert float(losses.risk) == pytest.approx(math.log(2), abs=1e-6)
+    assert float(losses.total) == pytest.approx(0.1 * 0.693147 + 0.8 * 1.02862 + 0.2 * 3.02358, abs=1e-5)
+
+
+def test_dice_is_taken_patch_by_patch() -> None:
+    # Without a target and with every probability 0.5: dice = 1 / (4 + 1), (ln 5)^0.3 = 1.15347.
+    targets, weights = _one_voxel_target()
+    both = torch.cat([targets, torch.zeros_like(targets)])
+    losses = combined_loss(torch.zeros(2, 2, 2, 2, 2), torch.zeros(2, 2), both, torch.cat([weights, weights]))
+    assert float(losses.dice) == pytest.approx((1.02862 + math.log(5) ** 0.3) / 2, abs=1e-5)
+
+
+def test_risk_asks_whether_the_patch_holds_a_target() -> None:
+    targets, weights = _one_voxel_target()
+    sure = torch.tensor([[0.0, 3.0]])
+    right = combined_loss(torch.zeros(1, 2, 2, 2, 2), sure, targets, weights)
+    wrong = combined_loss(torch.zeros(1, 2, 2, 2, 2), sure, torch.zeros_like(targets), weights)
+    assert float(right.risk) == pytest.approx(math.log(1 + math.exp(-3)), abs=1e-6)
+    assert float(wrong.risk) == pytest.approx(3 + math.log(1 + math.exp(-3)), abs=1e-6)
+
+
+def test_a_perfect_answer_has_a_small_loss_and_a_finite_gradient() -> None:
+    targets, weights = _one_voxel_target()
+    answer = torch.where(targets, 60.0, -60.0)
+    logits = torch.stack([-answer, answer], dim=1).requires_grad_()
+    losses = combined_loss(logits, torch.tensor([[-60.0, 60.0]]), targets, weights)
+    losses.total.backward()
+    assert float(losses.total.detach()) < 0.05
+    assert logits.grad is not None and bool(torch.isfinite(logits.grad).all())
