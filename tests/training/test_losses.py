@@ -15,22 +15,41 @@ def _one_voxel_target() -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def test_undecided_network() -> None:
-    # Every probability 0.5: dice = (2 * 0.5 + 1) / (8 * 0.5 + 1 + 1) = 1/3, (ln 3)^0.3 = 1.02862;
+    # Every probability 0.5: dice = (2 * 0.5 + 0.01) / (8 * 0.5 + 1 + 0.01) = 0.201597, 1.601485^0.3 = 1.151746;
     # cross = (20 + 7) / 8 * (ln 2)^0.3 = 3.375 * 0.89588 = 3.02358; risk = ln 2.
     targets, weights = _one_voxel_target()
     losses = combined_loss(torch.zeros(1, 2, 2, 2, 2), torch.zeros(1, 2), targets, weights)
-    assert float(losses.dice) == pytest.approx(1.02862, abs=1e-5)
+    assert float(losses.dice) == pytest.approx(1.151746, abs=1e-5)
     assert float(losses.cross) == pytest.approx(3.02358, abs=1e-5)
     assert float(losses.risk) == pytest.approx(math.log(2), abs=1e-6)
-    assert float(losses.total) == pytest.approx(0.1 * 0.693147 + 0.8 * 1.02862 + 0.2 * 3.02358, abs=1e-5)
+    assert float(losses.total) == pytest.approx(0.1 * 0.693147 + 0.8 * 1.151746 + 0.2 * 3.02358, abs=1e-5)
 
 
-def test_dice_is_taken_patch_by_patch() -> None:
-    # Without a target and with every probability 0.5: dice = 1 / (4 + 1), (ln 5)^0.3 = 1.15347.
+def test_dice_is_taken_over_the_batch() -> None:
+    # A second patch without a target adds 8 * 0.5: 1.01 / 9.01 = 0.112098, 2.188383^0.3 = 1.264845.
     targets, weights = _one_voxel_target()
     both = torch.cat([targets, torch.zeros_like(targets)])
     losses = combined_loss(torch.zeros(2, 2, 2, 2, 2), torch.zeros(2, 2), both, torch.cat([weights, weights]))
-    assert float(losses.dice) == pytest.approx((1.02862 + math.log(5) ** 0.3) / 2, abs=1e-5)
+    assert float(losses.dice) == pytest.approx(1.264845, abs=1e-5)
+
+
+def test_a_batch_without_a_target_has_no_dice_loss() -> None:
+    targets, weights = _one_voxel_target()
+    losses = combined_loss(torch.zeros(1, 2, 2, 2, 2), torch.zeros(1, 2), torch.zeros_like(targets), weights)
+    assert float(losses.dice) == 0
+    assert float(losses.cross) > 0
+
+
+def test_the_way_out_of_nothing_anywhere_does_not_fade() -> None:
+    # 512 targets at a probability of 1e-3: dice = 1.034 / 512.5, x = -ln dice = 6.206. Raising all logits by d
+    # raises ln dice by d * 1.024 / 1.034: the slope is -0.3 * 6.206^-0.7 * 0.99 = -0.0828.
+    targets = torch.ones(1, 8, 8, 8, dtype=torch.bool)
+    lift = torch.zeros((), requires_grad=True)
+    logit = math.log(1e-3 / (1 - 1e-3)) + lift
+    logits = torch.stack([torch.zeros(1, 8, 8, 8), logit.expand(1, 8, 8, 8)], dim=1)
+    combined_loss(logits, torch.zeros(1, 2), targets, torch.ones(1, 8, 8, 8)).dice.backward()
+    assert lift.grad is not None
+    assert float(lift.grad) == pytest.approx(-0.0828, rel=0.02)
 
 
 def test_risk_asks_whether_the_patch_holds_a_target() -> None:

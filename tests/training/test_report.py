@@ -11,7 +11,9 @@ from training.evaluate import Detection, Evaluation
 from training.phantom import PlantedAneurysm
 from training.report import summarise, summary_table
 
-NO_FINDINGS = Findings(np.zeros((1, 1, 1), np.uint16), np.eye(4), (), 0.5, 5.0, 11, 48, False, "", "", "", 0, 0)
+NO_FINDINGS = Findings(
+    np.zeros((1, 1, 1), np.uint16), np.eye(4), (), 0.5, 5.0, 11, 48, False, "", "", "", 0, 0
+)
 
 
 def _case(seed: int, dice: list[float], false_positives: int) -> Evaluation:

@@ -1,0 +1,1 @@
+"""Phantoms, losses, the training loop and evaluation: where the weights of glianet come from."""

@@ -1,0 +1,36 @@
+"""Which phantoms are drawn for training: slabs of clinical geometry, varied."""
+
+import numpy as np
+
+from training.phantom import PhantomSettings
+
+FIRST_RESERVED_SEED = 800_000
+"""Seeds from here on are never trained on: 800000 and up validate, 900000 and up demonstrate and evaluate."""
+
+FIELD_OF_VIEW_MM = (200.0, 245.0)
+IN_PLANE_MM = (0.4, 0.6)
+SLICE_SPACING_MM = (0.5, 0.8)
+SLICES = (96, 136)
+MATRIX = (352, 512)
+ANEURYSMS = (3, 8)
+"""More than a patient has: every sac is one more positive example of the same volume."""
+
+CLINICAL_SHAPE, CLINICAL_SPACING_MM = (112, 512, 512), (0.6, 0.45, 0.45)
+CLINICAL_SHARE = 0.35
+
+
+def training_settings(seed: int) -> PhantomSettings:
+    """The geometry of the training phantom with this seed; a third are 512 x 512 at 0.45 mm."""
+    rng = np.random.default_rng([seed, 1])
+    if rng.random() < CLINICAL_SHARE:
+        return PhantomSettings(CLINICAL_SHAPE, CLINICAL_SPACING_MM, ANEURYSMS)
+    in_plane = float(rng.uniform(*IN_PLANE_MM))
+    matrix = int(np.clip(round(rng.uniform(*FIELD_OF_VIEW_MM) / in_plane / 8) * 8, *MATRIX))
+    slices = int(rng.integers(SLICES[0], SLICES[1] + 1))
+    spacing = (float(rng.uniform(*SLICE_SPACING_MM)), in_plane, in_plane)
+    return PhantomSettings((slices, matrix, matrix), spacing, ANEURYSMS)
+
+
+def evaluation_settings() -> PhantomSettings:
+    """The demonstration's geometry with three aneurysms."""
+    return PhantomSettings(CLINICAL_SHAPE, CLINICAL_SPACING_MM, (3, 3))
