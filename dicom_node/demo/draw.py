@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 
 from dicom_node.demo.archive_client import Candidate, ReceivedResults
 from dicom_node.demo.run_node import DemoFailed
@@ -17,6 +19,8 @@ WINDOW_WIDTH_HU, WINDOW_LEVEL_HU = 600, 200  # the same figure
 FIELD_MM = 60.0  # side of the square around the lesion
 SCALE_BAR_MM = 10.0
 OUTLINE = "#ffb000"
+READABLE: dict[str, Any] = {"color": "white", "path_effects": [withStroke(linewidth=2.5, foreground="black")]}
+"""White with a black rim: to be read on bone as on air."""
 
 
 @dataclass(frozen=True)
@@ -78,16 +82,17 @@ def _draw_view(axes: Axes, volume: Volume, mask: np.ndarray, centre: tuple[int, 
     axes.set_axis_off()
     places = ((0.5, 0.97), (0.5, 0.03), (0.03, 0.5), (0.97, 0.5))
     for letter, (x, y) in zip(view.letters, places, strict=True):
-        axes.text(x, y, letter, color="white", fontsize=9, ha="center", va="center", transform=axes.transAxes)
+        place = axes.transAxes
+        axes.text(x, y, letter, fontsize=9, ha="center", va="center", transform=place, **READABLE)
     _draw_scale_bar(axes, picture.shape, float(columns_mm))
 
 
 def _draw_scale_bar(axes: Axes, shape: tuple[int, ...], columns_mm: float) -> None:
     length = SCALE_BAR_MM / columns_mm
     x, y = shape[1] * 0.06, shape[0] * 0.93
-    axes.plot([x, x + length], [y, y], color="white", linewidth=2)
+    axes.plot([x, x + length], [y, y], color="white", linewidth=2, path_effects=READABLE["path_effects"])
     text = f"{SCALE_BAR_MM:.0f} mm"
-    axes.text(x + length / 2, y - shape[0] * 0.02, text, color="white", fontsize=8, ha="center", va="bottom")
+    axes.text(x + length / 2, y - shape[0] * 0.02, text, fontsize=8, ha="center", va="bottom", **READABLE)
 
 
 def _box(volume: Volume, centre: tuple[int, ...], axis: int) -> tuple[slice, ...]:

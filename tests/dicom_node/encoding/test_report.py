@@ -232,12 +232,6 @@ def test_series_list_tells_reports_of_one_study_apart(source: SourceSeries) -> N
     assert encode_report(source, findings, None, context).SeriesDescription == long
 
 
-def test_set_description_fits_every_character_set(source: SourceSeries) -> None:
-    context = make_context(results=ResultsSettings(report_series_description="KI: Gef\u00e4\u00df"))
-    document = encode_report(source, make_findings(source, []), None, context)
-    assert document.SeriesDescription == "KI: Gef??, series 4"
-
-
 def procedure(value: str, scheme: str, meaning: str) -> Dataset:
     item = Dataset()
     item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = value, scheme, meaning
