@@ -19,7 +19,7 @@ from dicom_node.demo.report_results import print_arrivals, print_comparison, pri
 from dicom_node.demo.run_node import DemoFailed, Neighbourhood
 from dicom_node.errors import NodeError
 
-DEMO_SEED = 900000  # the first of the seeds that training never saw
+DEMO_SEED = 900007  # sizes near the lower quartile, the median and the upper fifth; training sees none from 900000 on
 
 
 def main() -> int:
