@@ -17,7 +17,7 @@ Starts = tuple[int, int, int]
 
 POSITIVE_MARGIN_VOXELS = 4
 """An aneurysm's centre stays this far inside its patch. The paper deviates by 38 voxels at most, a margin of
-10; but the score is a mean over overlapping patches, and those with the aneurysm at their border count too."""
+10; but the score is a mean over overlapping patches, those with the aneurysm at their border included."""
 
 # Share of negative patches centred on a point of each kind; what is left over is uniform over the volume.
 MISTAKE_SHARE, ARTERY_SHARE, BRIGHT_SHARE, BONE_SHARE = 0.35, 0.30, 0.25, 0.2

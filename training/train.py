@@ -50,7 +50,9 @@ def train(folder: Path, settings: TrainingSettings, make: Callable[[int], Case] 
             if state.step % settings.refresh_every == 0:
                 pool.refresh(ahead=settings.pool_workers)
             case = pool.cases[int(rng.integers(len(pool.cases)))]
-            batch = draw_batch(rng, case, settings.patch_size, settings.positives, settings.negatives)
+            batch = draw_batch(
+                rng, case, settings.patch_size_at(state.step), settings.positives, settings.negatives
+            )
             result = take_step(state, batch, settings)
             _remember(case, batch, result)
             log.write(_entry(state.step, result, len(pool.cases), time.monotonic() - started))

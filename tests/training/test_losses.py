@@ -15,7 +15,7 @@ def _one_voxel_target() -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def test_undecided_network() -> None:
-    # Every probability 0.5: dice = (2 * 0.5 + 0.01) / (8 * 0.5 + 1 + 0.01) = 0.201597, 1.601485^0.3 = 1.151746;
+    # Every probability 0.5: dice = (2 * 0.5 + 0.01) / 5.01 = 0.201597, 1.601485^0.3 = 1.151746;
     # cross = (20 + 7) / 8 * (ln 2)^0.3 = 3.375 * 0.89588 = 3.02358; risk = ln 2.
     targets, weights = _one_voxel_target()
     losses = combined_loss(torch.zeros(1, 2, 2, 2, 2), torch.zeros(1, 2), targets, weights)
@@ -29,7 +29,8 @@ def test_dice_is_taken_over_the_batch() -> None:
     # A second patch without a target adds 8 * 0.5: 1.01 / 9.01 = 0.112098, 2.188383^0.3 = 1.264845.
     targets, weights = _one_voxel_target()
     both = torch.cat([targets, torch.zeros_like(targets)])
-    losses = combined_loss(torch.zeros(2, 2, 2, 2, 2), torch.zeros(2, 2), both, torch.cat([weights, weights]))
+    logits, twice = torch.zeros(2, 2, 2, 2, 2), torch.cat([weights, weights])
+    losses = combined_loss(logits, torch.zeros(2, 2), both, twice)
     assert float(losses.dice) == pytest.approx(1.264845, abs=1e-5)
 
 
@@ -41,8 +42,8 @@ def test_a_batch_without_a_target_has_no_dice_loss() -> None:
 
 
 def test_the_way_out_of_nothing_anywhere_does_not_fade() -> None:
-    # 512 targets at a probability of 1e-3: dice = 1.034 / 512.5, x = -ln dice = 6.206. Raising all logits by d
-    # raises ln dice by d * 1.024 / 1.034: the slope is -0.3 * 6.206^-0.7 * 0.99 = -0.0828.
+    # 512 targets at a probability of 1e-3: dice = 1.034 / 512.5, x = -ln dice = 6.206. All logits raised by d
+    # raise ln dice by d * 1.024 / 1.034: the slope is -0.3 * 6.206^-0.7 * 0.99 = -0.0828.
     targets = torch.ones(1, 8, 8, 8, dtype=torch.bool)
     lift = torch.zeros((), requires_grad=True)
     logit = math.log(1e-3 / (1 - 1e-3)) + lift

@@ -53,6 +53,6 @@ def test_average_moves_by_one_minus_decay() -> None:
         average.weight.fill_(1.0)
         network.weight.fill_(2.0)
     update_average(average, network, 0.9, step=10_000)
-    assert float(average.weight) == pytest.approx(1.1)
+    assert average.weight.item() == pytest.approx(1.1)
     update_average(average, network, 0.9, step=0)  # decay 1/10 at first: nearly the network itself
-    assert float(average.weight) == pytest.approx(1.1 + 0.9 * 0.9)
+    assert average.weight.item() == pytest.approx(1.1 + 0.9 * 0.9)

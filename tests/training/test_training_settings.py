@@ -1,4 +1,4 @@
-"""Learning rate over the steps, and what is refused."""
+"""Learning rate and patch size over the steps, and what is refused."""
 
 from typing import Any
 
@@ -13,6 +13,11 @@ def test_rate_rises_and_falls_to_zero() -> None:
     assert settings.rate_at(9) == pytest.approx(1e-3 * 0.991)
     assert settings.rate_at(500) == pytest.approx(5e-4)
     assert settings.rate_at(1000) == 0
+
+
+def test_the_last_steps_see_large_patches() -> None:
+    settings = TrainingSettings(steps=100, patch_size=48, large_patch_size=96, large_from=0.9)
+    assert [settings.patch_size_at(step) for step in (0, 89, 90, 99)] == [48, 48, 96, 96]
 
 
 @pytest.mark.parametrize("wrong", [{"steps": 0}, {"patch_size": 50}, {"pool_size": 1, "pool_start": 2}])
