@@ -15,18 +15,24 @@ from dicom_node.folders import Folders
 from dicom_node.read_series import inspect_series, read_headers, read_volume
 from dicom_node.reasons import NotAnalysable
 from dicom_node.settings import Settings
-from glianet.checkpoint import LoadedNetwork
 from glianet.engine import EngineSettings, score_volume
 from glianet.errors import GliaNetError
 from glianet.findings import Findings, save_findings
 from glianet.lesions import LesionSettings, find_lesions
+from glianet.load_model import LoadedModel
+from glianet.nifti import write_nifti
+from glianet.risk import RISK_MAP_OVERLAP
+from glianet.scores import RiskGrid
 from glianet.volume import Volume
 from storage.database import Database
 from storage.errors import LostClaim
-from storage.jobs import claim_series, conclude_analysis, give_back, postpone, refuse, renew
+from storage.jobs import claim_series, conclude_analysis, fail, give_back, postpone, refuse, renew
 from storage.series import SeriesRow, instance_paths
 from storage.spool import Spool
 from storage.states import SeriesState
+
+CANNOT_COMPUTE = "cannot-compute"
+"""Reason of a series that was set aside because of the weights, the device or the backend, not because of itself."""
 
 RENEWALS_PER_LEASE = 4  # so that one slow patch does not lose the lease
 
@@ -41,12 +47,14 @@ def analyse_next(
     db: Database,
     folders: Folders,
     settings: Settings,
-    loaded: LoadedNetwork,
+    load: Callable[[], LoadedModel],
     owner: str,
     clock: Clock,
     stopping: Callable[[], bool],
 ) -> bool:
     """Analyse one accepted series; whether there was one.
+
+    load: gives the model; raises GliaNetError where weights, device or backend are not usable.
 
     The claim's lease is renewed as patches are computed. A series that a late slice re-opened meanwhile loses
     its claim and is left alone; a stop gives the claim back without counting the attempt.
@@ -57,7 +65,7 @@ def analyse_next(
         return False
     log.info("analysis started", series=claim.series_instance_uid, slices=claim.instance_count)
     try:
-        _analyse_or_say_why_not(db, folders, settings, loaded, claim, clock, stopping)
+        _analyse_or_say_why_not(db, folders, settings, load, claim, clock, stopping)
     except LostClaim:
         log.info("series changed while it was analysed", series=claim.series_instance_uid)
     finally:
@@ -69,13 +77,13 @@ def _analyse_or_say_why_not(
     db: Database,
     folders: Folders,
     settings: Settings,
-    loaded: LoadedNetwork,
+    load: Callable[[], LoadedModel],
     claim: SeriesRow,
     clock: Clock,
     stopping: Callable[[], bool],
 ) -> None:
     try:
-        _analyse(db, folders, settings, loaded, claim, clock, stopping)
+        _analyse(db, folders, settings, load, claim, clock, stopping)
     except Stopped:
         give_back(db, claim, clock())
     except NotAnalysable as refusal:
@@ -83,6 +91,9 @@ def _analyse_or_say_why_not(
         log.info("series refused", series=claim.series_instance_uid, reason=str(refusal.reason))
     except (GliaNetError, NodeError, OSError, RuntimeError, MemoryError) as error:
         log.error("analysis failed", series=claim.series_instance_uid, error=str(error), exc_info=True)
+        if isinstance(error, GliaNetError) and not error.retry_helps:
+            fail(db, claim, CANNOT_COMPUTE, str(error), clock())
+            return
         delay = timedelta(seconds=settings.model.retry_delay_s) * 2 ** (claim.attempts - 1)
         postpone(db, claim, str(error) or repr(error), delay, settings.model.maximum_attempts, clock())
 
@@ -91,17 +102,19 @@ def _analyse(
     db: Database,
     folders: Folders,
     settings: Settings,
-    loaded: LoadedNetwork,
+    load: Callable[[], LoadedModel],
     claim: SeriesRow,
     clock: Clock,
     stopping: Callable[[], bool],
 ) -> None:
     started = clock()
+    loaded = load()
     volume = _read(db, folders, settings, claim)
     check_contrast(volume, settings.selection)
     keep_claim = _Heartbeat(db, folders.progress, claim, settings.model.lease_s, clock, stopping)
-    findings = _find(volume, loaded, settings, keep_claim)
+    findings, risk = _find(volume, loaded, settings, keep_claim)
     path = _findings_path(claim)
+    _save_risk_map(risk, volume, folders.findings / path)
     save_findings(findings, folders.findings / path)
     detail = _describe(findings, volume, (clock() - started).total_seconds())
     conclude_analysis(db, claim, str(path), findings.weights_sha256, len(findings.lesions), detail, clock())
@@ -116,13 +129,23 @@ def _read(db: Database, folders: Folders, settings: Settings, claim: SeriesRow) 
 
 
 def _find(
-    volume: Volume, loaded: LoadedNetwork, settings: Settings, progress: Callable[[int, int], None]
-) -> Findings:
+    volume: Volume, loaded: LoadedModel, settings: Settings, progress: Callable[[int, int], None]
+) -> tuple[Findings, RiskGrid | None]:
     model = settings.model
-    engine = EngineSettings(step=model.step, device=model.device, exact=model.exact)
-    scores = score_volume(volume, loaded.network, engine, progress)
+    overlap = RISK_MAP_OVERLAP if settings.results.risk_map else None
+    engine = EngineSettings(model.step, model.threshold, exact=model.exact, risk_overlap=overlap)
+    scores = score_volume(volume, loaded.model, engine, progress)
     lesions = LesionSettings(threshold=model.threshold, minimum_volume_mm3=model.minimum_lesion_mm3)
-    return find_lesions(scores, volume, lesions, weights_sha256=loaded.sha256)
+    return find_lesions(scores, volume, lesions, weights_sha256=loaded.sha256), scores.fine_risk
+
+
+def _save_risk_map(risk: RiskGrid | None, volume: Volume, findings: Path) -> None:
+    """Beside the findings. No result depends on it, so that it need not survive a power cut."""
+    path = findings.with_name(f"{findings.stem}-risk.nii.gz")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    if risk is not None:
+        write_nifti(path, risk.to_map(volume.shape), volume.affine)
 
 
 def _findings_path(claim: SeriesRow) -> Path:
@@ -137,6 +160,7 @@ def _describe(findings: Findings, volume: Volume, seconds: float) -> dict[str, o
         "slices": volume.shape[0],
         "patches": findings.patches_computed,
         "patches_skipped": findings.patches_skipped,
+        "computation": findings.computation,
         "step": findings.step,
         "threshold": findings.threshold,
         "seconds": round(seconds, 1),

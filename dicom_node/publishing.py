@@ -144,6 +144,7 @@ def _fingerprint(claim: SeriesRow, findings: Findings | None) -> str:
         minimum_voxels=findings.minimum_voxels,
         threshold=findings.threshold,
         exact=findings.exact,
+        computation=findings.computation,
     )
 
 

@@ -148,9 +148,24 @@ class AssemblySettings(Table):
     poll_s: Seconds = 1.0
 
 
+
+
+def _names(value: object) -> object:
+    """One name may stand for a list of one; "" is the list of none."""
+    if isinstance(value, str):
+        return (value,) if value else ()
+    return tuple(value) if isinstance(value, list) else value
+
+
+Axis = Literal["head-foot", "front-back", "left-right"]
+
+
 class ModelSettings(Table):
-    weights: str = ""
+    weights: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], BeforeValidator(_names)] = ()
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:[0-9]+)?)$")
+    backend: Literal["auto", "torch", "openvino"] = "auto"
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    flips: Annotated[tuple[Axis, ...], _as_tuple] = ()
     threads: int = Field(0, ge=0, le=1024)
     step: Literal[16, 24, 32, 48, 64, 96] = 48
     exact: bool = False
@@ -162,6 +177,7 @@ class ModelSettings(Table):
 
 
 class ResultsSettings(Table):
+    risk_map: bool = False
     report_refusals: Literal["none", "defects", "all"] = "defects"
     segmentation_series_number: int = Field(9801, ge=1, le=2147483647)
     report_series_number: int = Field(9802, ge=1, le=2147483647)
@@ -247,7 +263,7 @@ def load_settings(path: Path) -> Settings:
 
 def _anchored(settings: Settings, base: Path) -> Settings:
     storage = settings.storage.model_copy(update={"folder": base / settings.storage.folder})
-    weights = str(base / settings.model.weights) if settings.model.weights else ""
+    weights = tuple(str(base / name) for name in settings.model.weights)
     model = settings.model.model_copy(update={"weights": weights})
     return settings.model_copy(update={"storage": storage, "model": model})
 

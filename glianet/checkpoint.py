@@ -40,7 +40,7 @@ def load_network(path: Path = DEFAULT_WEIGHTS, device: str = "cpu") -> LoadedNet
     except (OSError, safetensors.SafetensorError) as problem:
         raise unreadable(path, problem) from problem
     network = GLIANet()
-    _check_tensors(tensors, network.state_dict(), path)
+    check_tensors(tensors, network.state_dict(), path, "Give a file that the training module wrote")
     network.load_state_dict(tensors)
     network.to(choose_device(device)).eval()
     return LoadedNetwork(network, hashlib.sha256(content).hexdigest(), read_metadata(path))
@@ -54,7 +54,10 @@ def save_network(network: GLIANet, path: Path, metadata: Mapping[str, Any]) -> N
     write_durably(path, safetensors.torch.save(tensors, metadata={METADATA_KEY: text}))
 
 
-def _check_tensors(found: Mapping[str, Tensor], expected: Mapping[str, Tensor], path: Path) -> None:
+def check_tensors(
+    found: Mapping[str, Tensor], expected: Mapping[str, Tensor], path: Path, advice: str
+) -> None:
+    """Raises WeightsError that names every tensor that is missing, unknown, of another shape or type, or not finite."""
     problems = [f"{name} is missing" for name in expected if name not in found]
     problems += [f"{name} is not of this network" for name in found if name not in expected]
     for name in expected:
@@ -64,7 +67,7 @@ def _check_tensors(found: Mapping[str, Tensor], expected: Mapping[str, Tensor], 
         raise WeightsError(
             what="the weights are not those of GLIA-Net: " + "; ".join(problems),
             where=str(path),
-            advice="Give a file that the training module wrote",
+            advice=advice,
         )
 
 

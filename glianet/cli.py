@@ -1,5 +1,6 @@
 """The command `glianet`."""
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -48,17 +49,36 @@ def predict(
         Path, typer.Argument(metavar="INPUT", help="NIfTI file, or folder with a DICOM series.")
     ],
     folder: Annotated[Path, typer.Option("--output", "-o", help="Folder for the results.")],
-    weights: Annotated[Path, typer.Option(help="Weights in safetensors format.")] = DEFAULT_WEIGHTS,
+    weights: Annotated[
+        list[Path] | None,
+        typer.Option(help="Weights in safetensors format; given several times, the networks' mean."),
+    ] = None,
     step: Annotated[int, typer.Option(help="Voxels that the window moves, 1 to 96.")] = 48,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    exact: Annotated[bool, typer.Option("--exact", help="Compute patches of air too.")] = False,
+    backend: Annotated[str, typer.Option(help="auto, torch or openvino.")] = "auto",
+    precision: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
+    flip: Annotated[
+        list[str] | None,
+        typer.Option(help="Average with the mirror image: head-foot, front-back, left-right; doubles the time."),
+    ] = None,
+    exact: Annotated[
+        bool, typer.Option("--exact", help="Compute every patch: air, and those that cannot change a finding.")
+    ] = False,
     threshold: Annotated[float, typer.Option(help="Score above which a voxel is taken, 0 to 1.")] = 0.5,
+    probability: Annotated[
+        bool, typer.Option("--probability", help="Write the probability of every voxel of the head too.")
+    ] = False,
+    risk_map: Annotated[
+        bool, typer.Option("--risk-map", help="Write the risk map, at 84 % overlap, too.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
 ) -> None:
-    """Find aneurysms in one image: mask, probability and risk as NIfTI, and findings.json."""
+    """Find aneurysms in one image: the mask as NIfTI, and findings.json."""
     from glianet.engine import EngineSettings  # torch takes seconds to import; --help must not
     from glianet.lesions import LesionSettings
+    from glianet.model import ComputeSettings
     from glianet.predict import predict as predict_image
+    from glianet.risk import RISK_MAP_OVERLAP
 
     keep_freed_memory()
     try:
@@ -66,8 +86,14 @@ def predict(
             prediction = predict_image(
                 image,
                 folder,
-                weights=weights,
-                engine=EngineSettings(step=step, device=device, exact=exact),
+                weights=weights or [DEFAULT_WEIGHTS],
+                compute=ComputeSettings(device, backend, precision, flips=tuple(flip or ())),
+                engine=EngineSettings(
+                    step=step,
+                    threshold=None if probability else threshold,
+                    exact=exact,
+                    risk_overlap=RISK_MAP_OVERLAP if risk_map else None,
+                ),
                 lesions=LesionSettings(threshold=threshold),
                 progress=advance,
             )
@@ -79,6 +105,79 @@ def predict(
         typer.echo(findings_to_json(prediction.findings), nl=False)
     else:
         _print_findings(prediction.findings, prediction.files)
+
+
+@app.command()
+def import_checkpoint(
+    checkpoint: Annotated[
+        Path, typer.Argument(metavar="FILE.pt", help="Checkpoint in the published format.")
+    ],
+    weights: Annotated[Path, typer.Argument(metavar="OUT.safetensors", help="Weights file to write.")],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it exists.")] = False,
+) -> None:
+    """Turn a published checkpoint into weights for the node. Code in the checkpoint is never run."""
+    from glianet.import_checkpoint import LICENCE_NOTICE
+    from glianet.import_checkpoint import import_checkpoint as import_file
+
+    try:
+        imported = import_file(checkpoint, weights, overwrite=overwrite)
+    except GliaNetError as problem:
+        _stop(str(problem), BAD_INPUT)
+    except OSError as problem:
+        _stop(f"{weights}: the weights cannot be written ({problem})", FAILED)
+    counters = "".join(f", {name} {value}" for name, value in imported.counters.items())
+    typer.echo(f"Read {checkpoint} (SHA-256 {imported.source_sha256}{counters})")
+    typer.echo(f"Wrote {weights} (SHA-256 {imported.target_sha256})")
+    typer.echo(LICENCE_NOTICE)
+    typer.echo("To use them, put this line into config.toml, under [model]:")
+    typer.echo(f"weights = {json.dumps(str(weights.absolute()), ensure_ascii=False)}")
+
+
+@app.command()
+def benchmark(
+    image: Annotated[
+        Path | None, typer.Option(help="NIfTI file or DICOM folder, instead of a head made by a formula.")
+    ] = None,
+    slices: Annotated[int, typer.Option(help="Slices of the head that is made.")] = 112,
+    size: Annotated[int, typer.Option(help="Rows and columns of the head that is made.")] = 512,
+    weights: Annotated[Path, typer.Option(help="Weights in safetensors format.")] = DEFAULT_WEIGHTS,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    threads: Annotated[int, typer.Option(help="Threads of the CPU; 0 for as many as PyTorch takes.")] = 0,
+    step: Annotated[int, typer.Option(help="Voxels that the window moves, 1 to 96.")] = 48,
+    patches: Annotated[int, typer.Option(help="Patches timed for each way to compute.")] = 8,
+    skip_volume: Annotated[bool, typer.Option("--skip-volume", help="Time single patches only.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Time every backend and precision on this machine, against the published code's way."""
+    from glianet.benchmark.made_head import make_head
+    from glianet.benchmark.run import BenchmarkSettings, run_benchmark
+    from glianet.benchmark.table import draw_report
+    from glianet.predict import _read as read_image
+
+    try:
+        settings = BenchmarkSettings(device, threads, step, patches, not skip_volume, weights)
+        volume = read_image(image)[0] if image else make_head(slices, size)
+        with _status() as say:
+            report = run_benchmark(volume, settings, say)
+    except GliaNetError as problem:
+        _stop(str(problem), BAD_INPUT)
+    except OSError as problem:
+        _stop(f"the processes that measure cannot be given the volume ({problem})", FAILED)
+    if as_json:
+        typer.echo(report.to_json(), nl=False)
+    else:
+        Console().print(*draw_report(report), sep="\n")
+
+
+@contextmanager
+def _status() -> Iterator[Callable[[str], None]]:
+    """What is being done, on the error stream where that is a terminal."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda text: None
+        return
+    with console.status("Starting") as status:
+        yield lambda text: status.update(f"Measuring: {text}")
 
 
 @contextmanager

@@ -1,101 +1,122 @@
-"""Runs the network over a whole volume with a sliding window."""
+"""Runs a model over a whole volume with a sliding window."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from itertools import product
+from itertools import islice
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from glianet.device import choose_device
+from glianet.decisions import Decisions
 from glianet.errors import OutOfMemory, SettingsError
 from glianet.global_volume import resample_global
-from glianet.network import GLIANet
-from glianet.scores import Scores, coverage
-from glianet.tiling import PATCH_SIZE, global_box, pad_to_patch, patch_starts
+from glianet.head import find_head, patches_with_head
+from glianet.model import Flip, Member, Model
+from glianet.probability_store import ProbabilityStore
+from glianet.risk import risk_grid, step_for_overlap
+from glianet.scores import RiskGrid, Scores, coverage
+from glianet.slab import Slab
+from glianet.tiling import GLOBAL_SIZE, PATCH_SIZE, global_box, pad_to_patch
+from glianet.upload import upload
 from glianet.volume import Volume
+from glianet.window_grid import Index, WindowGrid, window_grid
 from glianet.windows import AIR_AND_BELOW_HU, to_channels
 
-RISKS_AT_ONCE = 64
-"""Patches whose risk is computed together: a location feature is 28 kB and its inputs 450 kB."""
+PATCH_BYTES = 1.2e9
+"""Memory of a CUDA device that a patch needs while it is computed: features in float32 and cuDNN's own."""
+LARGEST_BATCH = 8
 
 Progress = Callable[[int, int], None]
-Start = tuple[int, int, int]
-Starts = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
+Flags = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
 class EngineSettings:
     """step: voxels that the window moves, 1 to 96 (paper, clinical use: 32; published configuration: 48).
 
-    device: see `glianet.device`. batch_size: patches at once, halved when a CUDA device has not enough memory.
-    exact: compute every patch, also those without a voxel above 0 HU.
+    threshold: where given, it is enough to know which voxels' mean probability exceeds it, and that of those voxels;
+    patches that cannot change either are left out. None: the probability of every voxel of the head is wanted.
+    exact: compute every patch, also those of air and outside the head, whatever the threshold.
+    risk_overlap: where given, the risk is computed also for patches that overlap by so much of their edge (paper, for
+    the risk map: about 0.84).
+    batch_size: patches at once; 0: one on the CPU, as many as fit on a CUDA device. Halved when memory runs out.
     """
 
     step: int = 48
-    device: str = "auto"
-    batch_size: int = 1
+    threshold: float | None = None
     exact: bool = False
+    risk_overlap: float | None = None
+    batch_size: int = 0
 
     def __post_init__(self) -> None:
         if not 1 <= self.step <= PATCH_SIZE:
             raise SettingsError(
                 what=f"{self.step} is not between 1 and {PATCH_SIZE} voxels", where="step of the window"
             )
-        if self.batch_size < 1:
-            raise SettingsError(what=f"{self.batch_size} is less than 1", where="batch size")
+        if self.threshold is not None and not 0 <= self.threshold <= 1:
+            raise SettingsError(what=f"{self.threshold} is not between 0 and 1", where="lesion threshold")
+        if self.risk_overlap is not None and not 0 <= self.risk_overlap < 1:
+            raise SettingsError(what=f"{self.risk_overlap} is not from 0 to below 1", where="overlap of the risk map")
+        if self.batch_size < 0:
+            raise SettingsError(what=f"{self.batch_size} is less than 0", where="batch size")
 
 
 def score_volume(
     volume: Volume,
-    network: GLIANet,
+    model: Model,
     settings: EngineSettings = EngineSettings(),
     progress: Progress | None = None,
 ) -> Scores:
     """Mean aneurysm probability of each voxel, and risk of each patch, over all positions of the window.
 
-    A patch without any voxel above 0 HU, where every input channel is 0, is not computed unless `settings.exact`:
-    its probability counts as 0. Risks depend on the global image alone and are computed for all. A volume smaller
-    than a patch is padded with its lowest value, and the padding is cropped from the result.
+    Unless `settings.exact`, a patch without any voxel above 0 HU, where every input channel
+    is 0, and a patch outside the head (`glianet.head`) are not computed: their probability counts as 0. With a
+    `settings.threshold`, neither are patches that cannot lift any voxel above it (`glianet.decisions`). Risks depend on
+    the global image alone and are computed for all. A volume smaller than a patch is padded with its lowest value, and
+    the padding is cropped from the result.
 
-    The network is moved to the device and its memory format. `progress` is called with (patches done, patches to
-    compute), first with 0; an exception that it raises ends the computation and passes through.
-    Memory beyond the volume: 4 bytes a voxel for the result, and the activations of a batch (0.6 GB a patch).
+    `progress` is called with (patches dealt with, patches that may have to be computed), first with 0; an exception
+    that it raises ends the computation and passes through.
+    Memory beyond the volume: 4 bytes a voxel of the up to 192 slices being worked on, the activations of a batch
+    (0.6 GB a patch), and 4 bytes a voxel that scores above the threshold, or without a threshold all voxels.
 
-    Raises OutOfMemory when the device cannot hold one patch, DeviceError when it does not exist.
+    Raises OutOfMemory when the device cannot hold one patch.
     """
-    device = choose_device(settings.device)
-    network = network.to(device=device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     hu, before = pad_to_patch(volume.hu)
-    starts = _all_starts(hu.shape, settings.step)
-    positions = list(product(*starts))
-    wanted = [start for start in positions if settings.exact or _holds_tissue(hu, start)]
+    grid = window_grid(hu.shape, settings.step)
+    threshold = None if settings.exact else settings.threshold
+    wanted = _wanted(hu, grid, settings.exact)
+    store = ProbabilityStore(volume.shape, before, threshold)
+    counts = [coverage(starts, length).sum(axis=1) for starts, length in zip(grid.starts, grid.shape, strict=True)]
     with torch.inference_mode(), _float32_convolutions():
-        locator = _Locator(network, hu, device)
-        risk = _risks(locator, positions).reshape([len(axis) for axis in starts])
-        patches = _patch_probabilities(hu, wanted, locator, settings.batch_size, progress or _no_progress)
-        probability = _mean(patches, hu.shape, starts)
+        locators = _locators(model, hu)
+        risk = _mean_risk(locators, grid)
+        fine_risk = _fine_risk(locators, grid.shape, before, settings.risk_overlap)
+        run = _Run(upload(hu, model.device), grid, locators, settings, progress or _no_progress)
+        for first, sums in run.slabs(wanted):
+            store.put(first, sums, counts)
     return Scores(
-        probability=_crop(probability, before, volume.shape),
-        patch_risk=risk,
-        starts=_shift(starts, before),
+        probability=store.probability,
+        risk=RiskGrid(risk, _shift(grid.starts, before)),
+        fine_risk=fine_risk,
         step=settings.step,
         exact=settings.exact,
-        patches_computed=len(wanted),
-        patches_skipped=len(positions) - len(wanted),
+        threshold=threshold,
+        patches_computed=run.computed,
+        patches_skipped=int(np.prod(grid.patches)) - run.computed,
+        computation=model.description,
     )
 
 
-def _all_starts(shape: Sequence[int], step: int) -> Starts:
-    z, y, x = (patch_starts(length, PATCH_SIZE, step) for length in shape)
-    return z, y, x
-
-
-def _holds_tissue(hu: NDArray[np.int16], start: Start) -> bool:
-    return bool((hu[_window(start)] > AIR_AND_BELOW_HU).any())
+def _wanted(hu: NDArray[np.int16], grid: WindowGrid, exact: bool) -> Flags:
+    """(Nz, Ny, Nx): the patches that may hold anything."""
+    if exact:
+        return np.ones(grid.patches, bool)
+    tissue = grid.any_in_patches(grid.cell_maxima(hu) > AIR_AND_BELOW_HU)
+    return tissue & patches_with_head(find_head(hu), grid)
 
 
 def _float32_convolutions() -> AbstractContextManager[None]:
@@ -104,51 +125,166 @@ def _float32_convolutions() -> AbstractContextManager[None]:
 
 
 class _Locator:
-    """What the global positioning network knows about patches of one volume."""
+    """What one member's global positioning network knows about the patches of one volume, as it is or mirrored."""
 
-    def __init__(self, network: GLIANet, hu: NDArray[np.int16], device: torch.device) -> None:
-        self.network = network
-        self.device = device
-        self.shape = hu.shape
-        self.features = network.global_features(self.channels(resample_global(hu)[np.newaxis]))
+    def __init__(self, member: Member, flip: Flip, shape: Index, global_channels: Tensor) -> None:
+        self.member = member
+        self.flip = flip
+        self._shape = shape
+        mirrored = global_channels.flip([axis + 2 for axis in flip]) if flip else global_channels
+        self._features = member.network.global_features(mirrored)
 
-    def channels(self, hu: NDArray[np.generic]) -> Tensor:
-        """(N, D, H, W) HU -> (N, 3, D, H, W) on the device."""
-        return to_channels(torch.from_numpy(hu).to(self.device))
+    def risks(self, grid: WindowGrid) -> NDArray[np.float32]:
+        """(Nz, Ny, Nx)."""
+        z, y, x = (self._ends(axis, starts) for axis, starts in enumerate(grid.starts))
+        return risk_grid(self.member.network, self._features, (z, y, x))
 
-    def locate(self, positions: Sequence[Start]) -> tuple[Tensor, Tensor]:
-        """Location features (N, 32, 6, 6, 6) and risk logits (N, 2)."""
-        return self.network.localise(self.features, [global_box(start, self.shape) for start in positions])
+    def _ends(self, axis: int, starts: Sequence[int]) -> list[tuple[int, int]]:
+        """The ends of boxes along one axis."""
+        boxes = (self._box([start if number == axis else 0 for number in range(3)]) for start in starts)
+        return [(box[2 * axis], box[2 * axis + 1]) for box in boxes]
 
+    def probability(self, patches: Tensor, starts: Sequence[Index]) -> Tensor:
+        """(N, 96, 96, 96) float32 of patches (N, 96, 96, 96) HU, in their own orientation."""
+        location = self.member.network.global_localizer(self._features, [self._box(start) for start in starts])
+        axes = [axis + 1 for axis in self.flip]
+        probability = self.member.segment(patches.flip(axes) if axes else patches, location)
+        return probability.flip(axes) if axes else probability
 
-def _risks(locator: _Locator, positions: Sequence[Start]) -> NDArray[np.float32]:
-    """(N,) float32: risk that each patch holds an aneurysm."""
-    chunks = [positions[first : first + RISKS_AT_ONCE] for first in range(0, len(positions), RISKS_AT_ONCE)]
-    return np.concatenate([_aneurysm(locator.locate(chunk)[1]).cpu().numpy() for chunk in chunks])
-
-
-def _patch_probabilities(
-    hu: NDArray[np.int16], positions: Sequence[Start], locator: _Locator, batch_size: int, progress: Progress
-) -> Iterator[tuple[Start, NDArray[np.float32]]]:
-    """Each patch's start and its (96, 96, 96) float32 aneurysm probability."""
-    progress(0, len(positions))
-    done = 0
-    while done < len(positions):
-        batch = positions[done : done + batch_size]
-        try:
-            probabilities = _segment(hu, batch, locator)
-        except torch.OutOfMemoryError:
-            batch_size = _smaller_batch(len(batch), locator.device)
-            continue
-        yield from zip(batch, probabilities, strict=True)
-        done += len(batch)
-        progress(done, len(positions))
+    def _box(self, start: Sequence[int]) -> list[int]:
+        """The patch's box in the (mirrored) global image."""
+        box = list(global_box(start, self._shape))
+        for axis in self.flip:
+            first, last = box[2 * axis : 2 * axis + 2]
+            box[2 * axis : 2 * axis + 2] = GLOBAL_SIZE - 1 - last, GLOBAL_SIZE - 1 - first
+        return box
 
 
-def _segment(hu: NDArray[np.int16], batch: Sequence[Start], locator: _Locator) -> NDArray[np.float32]:
-    patches = locator.channels(np.stack([hu[_window(start)] for start in batch]))
-    location, _ = locator.locate(batch)
-    return _aneurysm(locator.network.segment(patches, location)).cpu().numpy()
+def _locators(model: Model, hu: NDArray[np.int16]) -> list[_Locator]:
+    image = torch.from_numpy(resample_global(hu)[np.newaxis]).to(model.device)
+    channels = to_channels(image)
+    return [_Locator(member, flip, hu.shape, channels) for member in model.members for flip in model.flips]
+
+
+def _mean_risk(locators: Sequence[_Locator], grid: WindowGrid) -> NDArray[np.float32]:
+    """(Nz, Ny, Nx): mean over members and flips."""
+    total = np.zeros(grid.patches, np.float64)
+    for locator in locators:
+        total += locator.risks(grid)
+    return (total / len(locators)).astype(np.float32)
+
+
+def _fine_risk(
+    locators: Sequence[_Locator], shape: Index, before: Index, overlap: float | None
+) -> RiskGrid | None:
+    if overlap is None:
+        return None
+    grid = window_grid(shape, step_for_overlap(overlap))
+    return RiskGrid(_mean_risk(locators, grid), _shift(grid.starts, before))
+
+
+class _Run:
+    """One pass of the window over a volume: layer by layer, put-off patches once their neighbours are known."""
+
+    def __init__(
+        self,
+        hu: Tensor,
+        grid: WindowGrid,
+        locators: Sequence[_Locator],
+        settings: EngineSettings,
+        progress: Progress,
+    ) -> None:
+        self.computed = 0
+        self._hu = hu
+        self._grid = grid
+        self._locators = locators
+        self._settings = settings
+        self._progress = progress
+        self._batch_size = settings.batch_size or _batch_that_fits(hu.device)
+        self._slab = Slab(grid, hu.device)
+        self._done = 0
+
+    def slabs(self, wanted: Flags) -> Iterator[tuple[int, Tensor]]:
+        """First slice and sums (slices, H, W) of the volume, from its first slice to its last, as they are finished."""
+        self._total = int(np.count_nonzero(wanted))
+        self._progress(0, self._total)
+        decisions, put_off = self._decide(wanted)
+        starts, ready = self._grid.axes[0].starts, 0
+        for layer, start in enumerate(starts):
+            while ready < len(starts) and starts[ready] < start + PATCH_SIZE:
+                self._compute(_patches(wanted & ~put_off, ready), decisions, only_if_needed=False)
+                ready += 1
+            if decisions is not None:
+                self._look(decisions, layer)
+            self._compute(_patches(put_off, layer), decisions, only_if_needed=True)
+            following = starts[layer + 1] if layer + 1 < len(starts) else self._grid.shape[0]
+            first = 0 if layer == 0 else start
+            yield first, self._slab.move_to(following)
+
+    def _decide(self, wanted: Flags) -> tuple[Decisions | None, Flags]:
+        threshold = self._settings.threshold
+        if threshold is None or self._settings.exact:
+            return None, np.zeros_like(wanted)
+        decisions = Decisions(self._grid, wanted, threshold)
+        return decisions, decisions.put_off(wanted)
+
+    def _look(self, decisions: Decisions, layer: int) -> None:
+        """Tells what the sums are in the cells of a layer of patches."""
+        _, height, width = (slice(0, len(axis.cuts) - 1) for axis in self._grid.axes)
+        cells = (self._grid.axes[0].cells_of(layer), height, width)
+        decisions.see(cells, self._slab.largest(cells))
+
+    def _compute(self, patches: list[Index], decisions: Decisions | None, *, only_if_needed: bool) -> None:
+        """Computes patches of one layer, those that are needed, batch by batch."""
+        waiting = iter(patches)
+        while batch := list(islice(waiting, self._batch_size)):
+            needed = [patch for patch in batch if decisions is None or not only_if_needed or decisions.needs(patch)]
+            self._compute_batch(needed)
+            if decisions is not None:
+                self._tell(decisions, needed, look=only_if_needed)
+            self._done += len(batch)
+            self._progress(self._done, self._total)
+
+    def _tell(self, decisions: Decisions, patches: list[Index], *, look: bool) -> None:
+        for patch in patches:
+            decisions.close(patch)
+            if look:
+                cells = self._grid.cells_of(patch)
+                decisions.see(cells, self._slab.largest(cells))
+
+    def _compute_batch(self, patches: list[Index]) -> None:
+        """Adds the patches to the slab; in parts, and from now on in smaller batches, where memory runs out."""
+        while patches:
+            batch = patches[: self._batch_size]
+            try:
+                probability = self._probability(batch)
+            except torch.OutOfMemoryError:
+                self._batch_size = _smaller_batch(len(batch), self._hu.device)
+                continue
+            for patch, values in zip(batch, probability, strict=True):
+                self._slab.add(self._grid.window(patch), values)
+            self.computed += len(batch)
+            patches = patches[len(batch) :]
+
+    def _probability(self, patches: Sequence[Index]) -> Tensor:
+        """(N, 96, 96, 96) float32: mean over members and flips."""
+        hu = torch.stack([self._hu[self._grid.window(patch)] for patch in patches])
+        starts = [self._grid.start(patch) for patch in patches]
+        total = self._locators[0].probability(hu, starts)
+        for locator in self._locators[1:]:
+            total = total + locator.probability(hu, starts)
+        return total if len(self._locators) == 1 else total / len(self._locators)
+
+
+def _patches(flags: Flags, layer: int) -> list[Index]:
+    return [(layer, int(row), int(column)) for row, column in np.argwhere(flags[layer])]
+
+
+def _batch_that_fits(device: torch.device) -> int:
+    if device.type != "cuda":
+        return 1
+    free, _ = torch.cuda.mem_get_info(device)
+    return max(1, min(LARGEST_BATCH, int(free / PATCH_BYTES)))
 
 
 def _smaller_batch(size: int, device: torch.device) -> int:
@@ -163,43 +299,9 @@ def _smaller_batch(size: int, device: torch.device) -> int:
     return size // 2
 
 
-def _aneurysm(logits: Tensor) -> Tensor:
-    """Softmax probability of channel 1 of two: (N, 2, ...) -> (N, ...)."""
-    return torch.sigmoid(logits[:, 1] - logits[:, 0])
-
-
-def _mean(
-    patches: Iterator[tuple[Start, NDArray[np.float32]]], shape: tuple[int, int, int], starts: Starts
-) -> NDArray[np.float32]:
-    """(D, H, W) float32: sum over patches, divided by the number of positions of the window that cover a voxel.
-
-    Slices that no patch touched are never written, so that the system gives them no memory.
-    """
-    total = np.zeros(shape, np.float32)
-    touched = np.zeros(shape[0], bool)
-    for start, probability in patches:
-        total[_window(start)] += probability
-        touched[_window(start)[0]] = True
-    along_z, along_y, along_x = (
-        coverage(axis, length).sum(axis=1) for axis, length in zip(starts, shape, strict=True)
-    )
-    plane = np.outer(along_y, along_x)
-    for k in np.flatnonzero(touched):
-        total[k] /= plane * along_z[k]
-    return total
-
-
-def _window(start: Start) -> tuple[slice, slice, slice]:
-    z, y, x = (slice(first, first + PATCH_SIZE) for first in start)
-    return z, y, x
-
-
-def _crop(padded: NDArray[np.float32], before: Start, shape: tuple[int, int, int]) -> NDArray[np.float32]:
-    z, y, x = (slice(first, first + length) for first, length in zip(before, shape, strict=True))
-    return np.ascontiguousarray(padded[z, y, x])
-
-
-def _shift(starts: Starts, before: Start) -> Starts:
+def _shift(
+    starts: tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]], before: Index
+) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
     z, y, x = (tuple(start - first for start in axis) for axis, first in zip(starts, before, strict=True))
     return z, y, x
 

@@ -46,3 +46,7 @@ class DeviceError(GliaNetError):
 
 class OutOfMemory(GliaNetError):  # noqa: N818 (the condition has this name everywhere)
     """The device has not enough memory even for one patch at a time."""
+
+
+class BackendError(GliaNetError):
+    """A way to compute the network is not there, fails, or gives other probabilities than the network has."""

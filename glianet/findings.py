@@ -50,8 +50,9 @@ class Findings:
 
     labels: (D, H, W) uint16 on the volume's grid: 0, or the number of the lesion. affine: the volume's.
     threshold: voxels strictly above it belong to lesions. minimum_volume_mm3, minimum_voxels: what is smaller was
-    dropped. step, exact, patches_computed, patches_skipped: of the
-    sliding window. weights_sha256: 64 hexadecimal digits of the weights file, or "" where there was no file.
+    dropped. step, exact, patches_computed, patches_skipped: of the sliding window. computation: backend, precision,
+    device and flips (`glianet.model`). weights_sha256: 64 hexadecimal digits of the weights file, or "" where there was
+    no file.
     """
 
     labels: NDArray[np.uint16]
@@ -67,6 +68,7 @@ class Findings:
     algorithm_version: str
     patches_computed: int
     patches_skipped: int
+    computation: str = ""
 
 
 def findings_to_json(findings: Findings) -> str:
@@ -120,6 +122,7 @@ def _document(findings: Findings) -> dict[str, Any]:
         "exact": findings.exact,
         "patches_computed": findings.patches_computed,
         "patches_skipped": findings.patches_skipped,
+        "computation": findings.computation,
         "shape": list(findings.labels.shape),
         "affine": findings.affine.tolist(),
         "lesions": [asdict(lesion) for lesion in findings.lesions],
@@ -152,6 +155,7 @@ def _from_document(document: dict[str, Any], stored: NDArray[np.uint16]) -> Find
         labels=labels,
         affine=np.array(document["affine"], np.float64),
         lesions=tuple(_lesion(entry) for entry in document["lesions"]),
+        computation=document.get("computation", ""),  # findings of version 0.1 do not say
         **{name: document[name] for name in _PLAIN_FIELDS},
     )
 

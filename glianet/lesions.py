@@ -59,7 +59,8 @@ def find_lesions(
         raise VolumeError(
             what=f"scores have shape {scores.shape}, the volume {volume.shape}", where="lesions"
         )
-    corner, components = _components(scores.probability > settings.threshold)
+    _check_threshold(scores, settings)
+    corner, components = _components(scores.probability, settings.threshold)
     measured = [
         _measure(mask, corner + offset, scores, volume)
         for offset, mask in _large_components(components, volume.voxel_mm3, settings)
@@ -85,14 +86,31 @@ def find_lesions(
         algorithm_version=__version__,
         patches_computed=scores.patches_computed,
         patches_skipped=scores.patches_skipped,
+        computation=scores.computation,
     )
 
 
-def _components(positive: NDArray[np.bool_]) -> tuple[Corner, NDArray[np.int32]]:
-    """26-connected components of the part of the volume that holds any, and the index of its first voxel."""
-    ranges = [np.flatnonzero(positive.any(axis=others)) for others in ((1, 2), (0, 2), (0, 1))]
-    if not len(ranges[0]):
+def _check_threshold(scores: Scores, settings: LesionSettings) -> None:
+    """Scores below the threshold that they were made for are not there."""
+    if scores.threshold is not None and settings.threshold < scores.threshold:
+        raise SettingsError(
+            what=f"{settings.threshold:g} is below {scores.threshold:g}, down to which there are scores",
+            where="lesion threshold",
+        )
+
+
+def _components(probability: NDArray[np.float32], threshold: float) -> tuple[Corner, NDArray[np.int32]]:
+    """26-connected components above the threshold of the part that holds any, and the index of its first voxel."""
+    slices = [k for k, plane in enumerate(probability) if plane.max() > threshold]
+    if not slices:
         return np.zeros(3, np.intp), np.zeros((0, 0, 0), np.int32)
+    first = slices[0]
+    corner, components = _components_of(probability[first : slices[-1] + 1] > threshold)
+    return corner + (first, 0, 0), components
+
+
+def _components_of(positive: NDArray[np.bool_]) -> tuple[Corner, NDArray[np.int32]]:
+    ranges = [np.flatnonzero(positive.any(axis=others)) for others in ((1, 2), (0, 2), (0, 1))]
     part = positive[tuple(slice(found[0], found[-1] + 1) for found in ranges)]
     corner = np.array([found[0] for found in ranges], np.intp)
     components, _ = ndimage.label(part, np.ones((3, 3, 3)), output=np.int32)
@@ -139,7 +157,7 @@ def _measure(
         bounding_box=(k, j, i),
         mean_score=float(values.mean(dtype=np.float64)),
         maximum_score=float(values.max()),
-        risk=scores.risk_at(centre),
+        risk=scores.risk.at(centre),
     )
     return lesion, mask
 

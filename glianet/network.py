@@ -242,23 +242,23 @@ class NormActivation(nn.GroupNorm):
 
 
 def _roi_max_pool(features: Tensor, boxes: Boxes) -> Tensor:
-    """(1 or N, C, 24, 24, 24) and N boxes -> (N, C, 6, 6, 6): adaptive max pooling of the cells under a box.
-
-    Box ends are divided by the stride and rounded half to even; both are inclusive and clipped to the map.
-    """
+    """(1 or N, C, 24, 24, 24) and N boxes -> (N, C, 6, 6, 6): adaptive max pooling of the cells under a box."""
     rows = boxes.tolist() if isinstance(boxes, Tensor) else boxes
     pooled = []
     for number, row in enumerate(rows):
-        first_and_last = [round(end / FEATURE_STRIDE) for end in row]
-        window = tuple(
-            slice(max(first, 0), min(last, length - 1) + 1)
-            for first, last, length in zip(
-                first_and_last[::2], first_and_last[1::2], features.shape[2:], strict=True
-            )
-        )
+        ends = zip(row[::2], row[1::2], features.shape[2:], strict=True)
+        window = (feature_cells(first, last, length) for first, last, length in ends)
         source = features[number if len(features) > 1 else 0]
         pooled.append(functional.adaptive_max_pool3d(source[(slice(None), *window)], LOCATION_SIZE))
     return torch.stack(pooled)
+
+
+def feature_cells(first: int, last: int, length: int) -> slice:
+    """Cells under voxels `first` to `last` of the global image, along an axis of the feature map of `length` cells.
+
+    Both ends are divided by the stride and rounded half to even; both are inclusive and clipped to the map.
+    """
+    return slice(max(round(first / FEATURE_STRIDE), 0), min(round(last / FEATURE_STRIDE), length - 1) + 1)
 
 
 def _channel_moments(features: Tensor) -> tuple[Tensor, Tensor]:

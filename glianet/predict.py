@@ -1,16 +1,20 @@
-"""One image in, four result files out: what `glianet predict` does."""
+"""One image in, result files out: what `glianet predict` does."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
 
-from glianet.checkpoint import load_network
+import numpy as np
+from numpy.typing import NDArray
+
 from glianet.durable import write_durably
 from glianet.engine import EngineSettings, Progress, score_volume
 from glianet.errors import GliaNetError, ReaderError
 from glianet.findings import Findings, findings_to_json
 from glianet.lesions import LesionSettings, find_lesions
+from glianet.load_model import load_model
+from glianet.model import ComputeSettings
 from glianet.nifti import CANONICAL, read_nifti, read_orientation, write_nifti
 from glianet.scores import Scores
 from glianet.volume import Volume
@@ -21,6 +25,7 @@ READER_GROUP = "glianet.readers"
 FOLDER_READER = "dicom"
 
 Reader = Callable[[Path], Volume]
+Array = NDArray[np.generic]
 
 
 @dataclass(frozen=True)
@@ -35,19 +40,22 @@ def predict(
     image: Path,
     folder: Path,
     *,
-    weights: Path = DEFAULT_WEIGHTS,
+    weights: Sequence[Path] = (DEFAULT_WEIGHTS,),
+    compute: ComputeSettings | None = None,
     engine: EngineSettings,
     lesions: LesionSettings,
     progress: Progress | None = None,
 ) -> Prediction:
-    """Writes mask.nii.gz (lesion numbers), probability.nii.gz, risk.nii.gz and, last, findings.json to `folder`.
+    """Writes mask.nii.gz (lesion numbers) and, last, findings.json to `folder`.
 
-    image: a NIfTI file, whose orientation the results share, or a folder with one DICOM series, whose results have
-    the canonical orientation. Raises GliaNetError when input or weights are not usable, OSError when writing fails.
+    Beside them probability.nii.gz where `engine` has no threshold, hence gives the probability of every voxel, and
+    risk.nii.gz where it has an overlap for the risk map. image: a NIfTI file, whose orientation the results share, or a
+    folder with one DICOM series, whose results have the canonical orientation. Raises GliaNetError when input or
+    weights are not usable, OSError when writing fails.
     """
     volume, orientation = _read(image)
-    loaded = load_network(weights)
-    scores = score_volume(volume, loaded.network, engine, progress)
+    loaded = load_model(weights, compute)
+    scores = score_volume(volume, loaded.model, engine, progress)
     findings = find_lesions(scores, volume, lesions, weights_sha256=loaded.sha256)
     return Prediction(findings, _write(findings, scores, folder, orientation))
 
@@ -90,9 +98,23 @@ def _write(findings: Findings, scores: Scores, folder: Path, orientation: str) -
     folder.mkdir(parents=True, exist_ok=True)
     document = folder / "findings.json"
     document.unlink(missing_ok=True)
-    images = [folder / f"{name}.nii.gz" for name in ("mask", "probability", "risk")]
-    write_nifti(images[0], findings.labels, findings.affine, orientation)
-    write_nifti(images[1], scores.probability, findings.affine, orientation)
-    write_nifti(images[2], scores.risk_map(), findings.affine, orientation)
+    written = []
+    for name, make in _images(findings, scores):
+        path = folder / f"{name}.nii.gz"
+        path.unlink(missing_ok=True)  # of an earlier run that had other settings
+        array = make()
+        if array is not None:
+            write_nifti(path, array, findings.affine, orientation)
+            written.append(path)
     write_durably(document, findings_to_json(findings).encode())
-    return (*images, document)
+    return (*written, document)
+
+
+def _images(findings: Findings, scores: Scores) -> tuple[tuple[str, Callable[[], Array | None]], ...]:
+    """Name of each image, and what makes it, or None: one at a time is in memory."""
+    risk = scores.fine_risk
+    return (
+        ("mask", lambda: findings.labels),
+        ("probability", lambda: scores.probability if scores.threshold is None else None),
+        ("risk", lambda: risk.to_map(scores.shape) if risk else None),
+    )

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,11 @@ def weights_sha256(path: Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as problem:
         raise unreadable(path, problem) from problem
+
+
+def combined_sha256(digests: Sequence[str]) -> str:
+    """The digest of the one weights file; of several, the SHA-256 of their digests in a row."""
+    return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
 def read_metadata(path: Path) -> dict[str, Any]:

@@ -15,7 +15,10 @@ FORBIDDEN = {
     "dicom_node": {"training"},
     "training": {"storage", "pynetdicom", "highdicom", "sqlalchemy"},
 }
-ONLY_IN = {"SimpleITK": {"glianet/nifti.py"}, "openvino": set()}  # library -> the modules that may import it
+ONLY_IN = {  # library -> the modules that may import it
+    "SimpleITK": {"glianet/nifti.py"},
+    "openvino": {"glianet/openvino_network.py", "glianet/segmenters.py"},
+}
 TORCH_FREE = ("dicom_node.receiver", "dicom_node.router", "dicom_node.daemon", "dicom_node.cli", "dicom_node.send")
 
 

@@ -102,16 +102,18 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
     """Find the aneurysms of phantoms and count: planted, found, false positives, dice."""
-    from glianet.checkpoint import load_network
     from glianet.engine import EngineSettings
     from glianet.errors import GliaNetError
+    from glianet.lesions import LesionSettings
+    from glianet.load_model import load_model
+    from glianet.model import ComputeSettings
     from training.evaluate import evaluate_phantoms
     from training.report import summarise, summary_table
 
     settings = _settings(slices, matrix, slice_spacing, in_plane, aneurysms)
-    seeds, engine = range(seed, seed + count), EngineSettings(step=step, device=device)
+    seeds, engine = range(seed, seed + count), EngineSettings(step, LesionSettings().threshold)
     try:
-        network = load_network(weights).network
+        model = load_model([weights], ComputeSettings(device)).model
         with _progress() as progress:
             task = progress.add_task("evaluating")
 
@@ -119,7 +121,7 @@ def evaluate(
                 progress.update(task, completed=done, total=total)
 
             cases = []
-            for case in evaluate_phantoms(network, seeds, settings, engine, advance):
+            for case in evaluate_phantoms(model, seeds, settings, engine, advance):
                 cases.append(case)
                 progress.update(task, description=f"{len(cases)} of {count} phantoms done")
     except GliaNetError as problem:

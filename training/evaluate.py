@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from glianet.engine import EngineSettings, Progress, score_volume
 from glianet.findings import Findings
 from glianet.lesions import LesionSettings, find_lesions
-from glianet.network import GLIANet
+from glianet.model import Model
 from glianet.volume import Volume
 from training.phantom import Phantom, PhantomSettings, PlantedAneurysm, make_phantom
 
@@ -39,7 +39,7 @@ class Evaluation:
 
 
 def evaluate_phantoms(
-    network: GLIANet,
+    model: Model,
     seeds: range,
     settings: PhantomSettings,
     engine: EngineSettings,
@@ -52,7 +52,7 @@ def evaluate_phantoms(
     for seed in seeds:
         phantom = make_phantom(seed, settings)
         volume = Volume(phantom.hu, phantom.affine)
-        findings = find_lesions(score_volume(volume, network, engine, progress), volume, LesionSettings())
+        findings = find_lesions(score_volume(volume, model, engine, progress), volume, LesionSettings())
         yield compare(phantom, findings)
 
 

@@ -36,7 +36,9 @@ _PORT_ADVICE = {
 _DEVICE_PROBE = """
 import sys, torch
 from glianet.device import choose_device
-print(choose_device(sys.argv[1]), torch.__version__)
+from glianet.model import ComputeSettings, fitting_ways
+device = choose_device(sys.argv[1])
+print(device, torch.__version__, *fitting_ways(ComputeSettings(*sys.argv[1:]), device)[0])
 """
 
 
@@ -165,26 +167,27 @@ def _check_folder(settings: Settings) -> Check:
 
 
 def _check_weights(settings: Settings) -> Check:
-    path = Path(settings.model.weights or DEFAULT_WEIGHTS)
-    if not path.is_file():
-        return Check("weights", "error", f"{path} is not there: set model.weights to a safetensors file")
-    try:
-        read_metadata(path)
-    except WeightsError as error:
-        return Check("weights", "error", str(error))
     shipped = "" if settings.model.weights else " (shipped: trained on phantoms only, no diagnostic value)"
-    return Check("weights", "ok", f"{path.name}{shipped}, SHA-256 {weights_sha256(path)}")
+    seen = []
+    for path in [Path(name) for name in settings.model.weights] or [DEFAULT_WEIGHTS]:
+        if not path.is_file():
+            return Check("weights", "error", f"{path} is not there: set model.weights to safetensors files")
+        try:
+            read_metadata(path)
+        except WeightsError as error:
+            return Check("weights", "error", str(error))
+        seen.append(f"{path.name}{shipped}, SHA-256 {weights_sha256(path)}")
+    return Check("weights", "ok", "; ".join(seen))
 
 
 def _check_device(settings: Settings) -> Check:
     """Asked in a process of its own: this one must not import torch."""
     if importlib.util.find_spec("torch") is None:
         return Check("device", "error", "torch is not installed")
-    if settings.model.device == "cpu":  # always there: a start need not wait for torch to say so
-        return Check("device", "ok", f"cpu would be used (torch {importlib.metadata.version('torch')})")
+    model = settings.model
     try:
         probe = subprocess.run(
-            [sys.executable, "-c", _DEVICE_PROBE, settings.model.device],
+            [sys.executable, "-c", _DEVICE_PROBE, model.device, model.backend, model.precision],
             capture_output=True,
             text=True,
             timeout=DEVICE_PROBE_TIMEOUT_S,
@@ -194,9 +197,9 @@ def _check_device(settings: Settings) -> Check:
         return Check("device", "error", f"torch did not answer within {DEVICE_PROBE_TIMEOUT_S:.0f} s")
     if probe.returncode:
         reason = probe.stderr.strip().splitlines()[-1] if probe.stderr.strip() else "no answer"
-        return Check("device", "error", f"{settings.model.device} cannot be used: {reason}")
-    device, version = probe.stdout.split()
-    return Check("device", "ok", f"{device} would be used (torch {version})")
+        return Check("device", "error", f"{model.device} cannot be used: {reason}")
+    device, version, backend, precision = probe.stdout.split()
+    return Check("device", "ok", f"{device} would be used by {backend} in {precision} (torch {version})")
 
 
 def _check_destinations(settings: Settings, *, echo: bool) -> Iterator[Check]:

@@ -10,5 +10,6 @@ def algorithm_parameters(findings: Findings) -> dict[str, str]:
         "score threshold": f"{findings.threshold:g}",
         "smallest lesion": f"{findings.minimum_volume_mm3:g} mm3 ({findings.minimum_voxels} voxels)",
         "window step": f"{findings.step} voxels",
-        "windows of air": "computed" if findings.exact else "skipped",
+        "windows that cannot matter": "computed" if findings.exact else "skipped",
+        "computation": findings.computation or "not recorded",
     }

@@ -4,16 +4,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import SimpleITK
+import torch
 
 from dicom_node import analysis
 from dicom_node.analysis import analyse_next
 from dicom_node.reasons import Reason
-from glianet.checkpoint import LoadedNetwork
 from glianet.engine import EngineSettings, Progress
-from glianet.errors import OutOfMemory
+from glianet.errors import OutOfMemory, WeightsError
 from glianet.findings import load_findings
-from glianet.network import GLIANet
-from glianet.scores import Scores
+from glianet.load_model import LoadedModel
+from glianet.model import Model
+from glianet.scores import RiskGrid, Scores
 from glianet.volume import Volume
 from storage.states import SeriesState
 from tests.support.head_series import HeadSeries
@@ -50,24 +52,34 @@ def after_patch(monkeypatch: pytest.MonkeyPatch) -> dict[int, Callable[[], objec
     """What shall happen after which patch. In place of the network, whose own tests run it, a block scores high."""
     happenings: dict[int, Callable[[], object]] = {}
 
-    def score(volume: Volume, network: GLIANet, settings: EngineSettings, progress: Progress) -> Scores:
+    def score(volume: Volume, model: Model, settings: EngineSettings, progress: Progress) -> Scores:
         for done in range(PATCHES + 1):
             happenings.get(done, lambda: None)()
             progress(done, PATCHES)
         probability = np.zeros(volume.shape, np.float32)
         probability[LESION] = 0.875
-        risk = np.full((1, 1, 1), 0.5, np.float32)
-        return Scores(probability, risk, ((0,), (0,), (0,)), settings.step, settings.exact, PATCHES, 0)
+        risk = RiskGrid(np.full((1, 1, 1), 0.5, np.float32), ((0,), (0,), (0,)))
+        fine = risk if settings.risk_overlap else None
+        assert settings.threshold == 0.5
+        how = "torch float32 on cpu"
+        return Scores(probability, risk, fine, settings.step, settings.exact, 0.5, PATCHES, 0, how)
 
     monkeypatch.setattr(analysis, "score_volume", score)
     return happenings
 
 
-def analyse(pipeline: Pipeline, stopping: Callable[[], bool] = lambda: False) -> bool:
-    loaded = LoadedNetwork(GLIANet(), WEIGHTS, {})
+def load() -> LoadedModel:
+    return LoadedModel(Model((), torch.device("cpu")), WEIGHTS)
+
+
+def analyse(
+    pipeline: Pipeline,
+    stopping: Callable[[], bool] = lambda: False,
+    load: Callable[[], LoadedModel] = load,
+) -> bool:
     owner = "worker:1:analysis"
     return analyse_next(
-        pipeline.db, pipeline.folders, pipeline.settings, loaded, owner, pipeline.clock, stopping
+        pipeline.db, pipeline.folders, pipeline.settings, load, owner, pipeline.clock, stopping
     )
 
 
@@ -90,6 +102,8 @@ def test_findings_lie_on_the_disk_when_the_row_says_so(
     (entry,) = pipeline.audit("series-analysed")
     assert entry.detail["volumes_mm3"] == [round(27 * 1.25 * 1.5 * 1.5, 1)]
     assert (entry.detail["patches"], entry.detail["seconds"], entry.detail["step"]) == (PATCHES, 7.0, 48)
+    assert entry.detail["computation"] == findings.computation == "torch float32 on cpu"
+    assert not list(pipeline.folders.findings.rglob("*risk*"))
     assert not pipeline.folders.progress.exists()
 
 
@@ -165,6 +179,31 @@ def test_errors_that_may_pass_are_tried_again_ever_later_and_then_set_aside(
     row = pipeline.row(series)
     assert (row.state, row.reason_code) == (SeriesState.FAILED, "attempts-used-up")
     assert "no room for a patch" in str(row.last_error)
+
+
+def test_weights_that_cannot_be_used_fail_the_series_at_once_and_the_next_is_looked_at(
+    pipeline: Pipeline, series: HeadSeries, after_patch: dict[int, Callable[[], object]]
+) -> None:
+    def no_weights() -> LoadedModel:
+        raise WeightsError(what="conv1.weight is missing", where="own.safetensors", advice="Give another file")
+
+    assert analyse(pipeline, load=no_weights)
+    row = pipeline.row(series)
+    assert (row.state, row.reason_code) == (SeriesState.FAILED, "cannot-compute")
+    assert "own.safetensors: conv1.weight is missing. Give another file" in str(row.last_error)
+    assert not analyse(pipeline)
+
+
+def test_the_risk_map_is_kept_beside_the_findings_where_it_is_set(
+    tmp_path: Path, after_patch: dict[int, Callable[[], object]]
+) -> None:
+    with open_pipeline(tmp_path / "node", results={"risk_map": True}) as pipeline:
+        made = small_series(tmp_path)
+        accept(pipeline, made)
+        assert analyse(pipeline)
+        (path,) = pipeline.folders.findings.rglob("*-risk.nii.gz")
+        risk = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(path)))
+        assert risk.shape == made.hu.shape and (risk == 0.5).all()
 
 
 def test_a_series_without_contrast_is_refused_before_the_network_runs(

@@ -100,7 +100,7 @@ def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
     file = write(tmp_path, '[storage]\nfolder = "here"\n[model]\nweights = "w.safetensors"')
     settings = load_settings(file)
     assert settings.storage.folder == tmp_path / "here"
-    assert settings.model.weights == str(tmp_path / "w.safetensors")
+    assert settings.model.weights == (str(tmp_path / "w.safetensors"),)
 
 
 def test_settings_are_frozen() -> None:

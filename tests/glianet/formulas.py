@@ -1,4 +1,4 @@
-"""Weights, volumes and reference values that formulas define, and a network that is quick to run."""
+"""Weights, volumes and reference values that formulas define, and a model that is quick to run."""
 
 import json
 import zlib
@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
+from glianet.model import Flip, Member, Model
 from glianet.network import GLIANet
 
 DATA = Path(__file__).parents[1] / "data"
@@ -63,28 +64,32 @@ def formula_volume(shape: tuple[int, int, int], seed: int) -> NDArray[np.int16]:
     return np.rint(volume).astype(np.int16)
 
 
-class BrightnessNetwork(nn.Module):
-    """Stands in for GLIA-Net where only the sliding window is tested.
+class BrightnessSegmenter:
+    """Stands in for the local network where only the sliding window is tested.
 
-    A voxel's logit rises with the upper HU window and with the position of the patch's box, so that patches disagree
-    about the voxels that they share. Patches without tissue get a probability far below a half.
+    A voxel's logit rises with the upper HU window and with the location feature, so that patches disagree about the
+    voxels that they share. Patches without tissue get a probability far below a half.
     """
 
+    backend = "torch"
+    precision = "float32"
+
     def __init__(self, largest_batch: int = 1000) -> None:
-        super().__init__()
         self.largest_batch = largest_batch
         self.batches: list[int] = []
 
-    def global_features(self, global_input: Tensor) -> Tensor:
-        return global_input.mean(dim=(2, 3, 4))
-
-    def localise(self, features: Tensor, boxes: list[tuple[int, ...]]) -> tuple[Tensor, Tensor]:
-        location = torch.tensor(boxes, dtype=torch.float32).sum(dim=1) / 600 + features.mean()
-        return location, torch.stack((torch.zeros_like(location), location), dim=1)
-
-    def segment(self, patches: Tensor, location: Tensor) -> Tensor:
-        if len(patches) > self.largest_batch:
+    def __call__(self, hu: Tensor, location: Tensor) -> Tensor:
+        if len(hu) > self.largest_batch:
             raise torch.OutOfMemoryError("too many patches at once")
-        self.batches.append(len(patches))
-        logit = 12 * patches[:, 2] - 4 + location[:, None, None, None]
-        return torch.stack((torch.zeros_like(logit), logit), dim=1)
+        self.batches.append(len(hu))
+        place = location[:, 0, 0, 0, 0].clamp(-1, 1)
+        brightness = (hu.float() - 200).div_(600).clamp_(0, 1)
+        return torch.sigmoid(brightness.mul_(12).add_(place[:, None, None, None] - 4))
+
+
+def brightness_model(
+    segment: BrightnessSegmenter | None = None, flips: tuple[Flip, ...] = ((),), members: int = 1
+) -> Model:
+    """The published network's global branch, with formula weights, and a local branch that is quick to run."""
+    one = Member(formula_network(), segment or BrightnessSegmenter())
+    return Model((one,) * members, torch.device("cpu"), flips)

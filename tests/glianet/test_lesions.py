@@ -8,7 +8,7 @@ from glianet import __version__
 from glianet.errors import SettingsError, VolumeError
 from glianet.findings import Findings
 from glianet.lesions import LesionSettings, find_lesions, maximum_diameter_mm
-from glianet.scores import Scores
+from glianet.scores import RiskGrid, Scores
 from glianet.volume import Volume
 
 EVERYTHING = LesionSettings(minimum_volume_mm3=0, minimum_voxels=0)
@@ -35,10 +35,11 @@ def _find(
 ) -> Findings:
     scores = Scores(
         probability=probability.astype(np.float32),
-        patch_risk=np.full((1, 1, 1), risk, np.float32),
-        starts=((0,), (0,), (0,)),
+        risk=RiskGrid(np.full((1, 1, 1), risk, np.float32), ((0,), (0,), (0,))),
+        fine_risk=None,
         step=48,
         exact=True,
+        threshold=None,
         patches_computed=1,
         patches_skipped=0,
     )
@@ -211,9 +212,8 @@ def test_a_lesion_may_fill_the_volume() -> None:
 
 
 def test_scores_of_another_shape_are_refused() -> None:
-    scores = Scores(
-        np.zeros((4, 4, 4), np.float32), np.zeros((1, 1, 1), np.float32), ((0,),) * 3, 48, True, 1, 0
-    )
+    risk = RiskGrid(np.zeros((1, 1, 1), np.float32), ((0,), (0,), (0,)))
+    scores = Scores(np.zeros((4, 4, 4), np.float32), risk, None, 48, True, None, 1, 0)
     with pytest.raises(VolumeError, match=r"\(4, 4, 4\), the volume \(4, 4, 5\)"):
         find_lesions(scores, Volume(np.zeros((4, 4, 5), np.int16), UNIT))
 
@@ -222,3 +222,13 @@ def test_scores_of_another_shape_are_refused() -> None:
 def test_settings_out_of_range_are_refused(values: dict[str, float]) -> None:
     with pytest.raises(SettingsError):
         LesionSettings(**values)  # type: ignore[arg-type]
+
+
+def test_a_threshold_below_that_of_the_scores_is_refused() -> None:
+    """Scores that were made for a threshold of 0.5 hold nothing below it."""
+    risk = RiskGrid(np.zeros((1, 1, 1), np.float32), ((0,), (0,), (0,)))
+    scores = Scores(np.zeros((4, 4, 4), np.float32), risk, None, 48, False, 0.5, 1, 0)
+    volume = Volume(np.zeros((4, 4, 4), np.int16), UNIT)
+    assert find_lesions(scores, volume, LesionSettings(threshold=0.6)).lesions == ()
+    with pytest.raises(SettingsError, match=r"0\.4 is below 0\.5"):
+        find_lesions(scores, volume, LesionSettings(threshold=0.4))

@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +11,13 @@ from glianet.engine import EngineSettings
 from glianet.errors import ReaderError
 from glianet.findings import Findings
 from glianet.lesions import LesionSettings
-from glianet.nifti import read_nifti
+from glianet.model import ComputeSettings
+from glianet.nifti import read_nifti, write_nifti
 from glianet.predict import Prediction, predict
 from glianet.volume import Volume
 from tests.glianet.formulas import formula_volume
 
+NODE_WAY = EngineSettings(threshold=0.5)
 SHAPE = (40, 44, 48)
 AFFINE = np.array([[0, 0, 0.5, -10], [0, 0.5, 0, 20], [0.75, 0, 0, 30], [0, 0, 0, 1.0]])
 
@@ -38,13 +42,16 @@ class _ReaderProblem(Exception):
     advice = "Give one series"
 
 
-def _predict(image: Path, folder: Path, weights: Path) -> Prediction:
+def _predict(
+    image: Path, folder: Path, weights: Path, engine: EngineSettings = NODE_WAY
+) -> Prediction:
     """Formula weights take much of the volume for an aneurysm."""
     return predict(
         image,
         folder,
-        weights=weights,
-        engine=EngineSettings(device="cpu"),
+        weights=[weights],
+        compute=ComputeSettings("cpu", "torch"),
+        engine=engine,
         lesions=LesionSettings(),
     )
 
@@ -66,10 +73,20 @@ def _check_files(findings: Findings, folder: Path) -> None:
     ]
 
 
+def test_mask_and_findings_are_what_is_written_and_an_older_risk_map_goes(
+    formula_weights: Path, tmp_path: Path
+) -> None:
+    _write_image(tmp_path / "cta.nii.gz", "LPS")
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "risk.nii.gz").write_text("of an earlier run")
+    _predict(tmp_path / "cta.nii.gz", tmp_path / "results", formula_weights)
+    assert sorted(path.name for path in (tmp_path / "results").iterdir()) == ["findings.json", "mask.nii.gz"]
+
+
 def test_a_nifti_file_gives_four_files_on_its_own_grid(formula_weights: Path, tmp_path: Path) -> None:
     source, folder = tmp_path / "cta.nii.gz", tmp_path / "results" / "case"
     _write_image(source, "RAS")
-    prediction = _predict(source, folder, formula_weights)
+    prediction = _predict(source, folder, formula_weights, EngineSettings(risk_overlap=0.84))
     assert sorted(path.name for path in folder.iterdir()) == [
         "findings.json",
         "mask.nii.gz",
@@ -129,3 +146,32 @@ def test_a_defect_of_the_reader_passes_through(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr("glianet.predict.entry_points", lambda **criteria: [_Reader(ZeroDivisionError())])
     with pytest.raises(ZeroDivisionError):
         _predict(tmp_path, tmp_path / "results", tmp_path / "weights")
+
+
+MEMORY_PROGRAM = """
+import resource, sys
+from pathlib import Path
+import torch
+from glianet.cli import predict
+
+def peak_mib():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+before = peak_mib()
+predict(Path(sys.argv[1]), Path(sys.argv[2]), device="cpu", probability=sys.argv[3] == "all", risk_map=True)
+print(peak_mib() - before)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("maps", ["risk", "all"])
+def test_memory_of_predict_on_a_whole_scan_stays_in_its_bound(tmp_path: Path, maps: str) -> None:
+    """The command on 400 slices of 512 x 512, risk map included, above the interpreter with torch imported."""
+    hu = np.full((400, 512, 512), -1000, np.int16)
+    hu[160:240, 210:280, 210:280] = 40
+    hu[200, 250:254, 250:254] = 700
+    write_nifti(tmp_path / "cta.nii", hu, np.diag([0.5, 0.45, 0.45, 1.0]))
+    command = [sys.executable, "-c", MEMORY_PROGRAM, str(tmp_path / "cta.nii"), str(tmp_path / "out"), maps]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert float(done.stdout.split()[-1]) < 2000
+    assert (tmp_path / "out" / "risk.nii.gz").exists()

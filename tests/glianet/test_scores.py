@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from glianet.scores import Scores
+from glianet.scores import RiskGrid, Scores
 
 STARTS = ((0, 48), (0,), (-2,))
 
@@ -11,10 +11,11 @@ def scores() -> Scores:
     """144 slices in two positions of the window, a padded axis of 92 voxels; risks 0.2 and 0.8."""
     return Scores(
         probability=np.zeros((144, 96, 92), np.float32),
-        patch_risk=np.array([0.2, 0.8], np.float32).reshape(2, 1, 1),
-        starts=STARTS,
+        risk=RiskGrid(np.array([0.2, 0.8], np.float32).reshape(2, 1, 1), STARTS),
+        fine_risk=None,
         step=48,
         exact=False,
+        threshold=None,
         patches_computed=2,
         patches_skipped=0,
     )
@@ -22,11 +23,11 @@ def scores() -> Scores:
 
 def test_risk_is_the_mean_of_the_patches_that_cover_a_voxel(scores: Scores) -> None:
     expected = np.repeat([0.2, 0.5, 0.8], 48)[:, None, None] * np.ones((1, 96, 92))
-    assert scores.risk_map().dtype == np.float32
-    np.testing.assert_allclose(scores.risk_map(), expected, atol=1e-7)
-    np.testing.assert_array_equal(scores.risk, scores.risk_map())
+    risk = scores.risk.to_map(scores.shape)
+    assert risk.dtype == np.float32
+    np.testing.assert_allclose(risk, expected, atol=1e-7)
 
 
 @pytest.mark.parametrize(("k", "risk"), [(0, 0.2), (47, 0.2), (48, 0.5), (95, 0.5), (96, 0.8), (143, 0.8)])
 def test_risk_at_a_voxel(scores: Scores, k: int, risk: float) -> None:
-    assert scores.risk_at((k, 95, 91)) == pytest.approx(risk)
+    assert scores.risk.at((k, 95, 91)) == pytest.approx(risk)

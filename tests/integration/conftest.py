@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 import torch
 
-from glianet.checkpoint import LoadedNetwork, load_network, save_network
+from glianet.checkpoint import save_network
 from glianet.engine import EngineSettings, score_volume
 from glianet.findings import Findings
 from glianet.lesions import LesionSettings, find_lesions
+from glianet.load_model import LoadedModel, load_model
+from glianet.model import ComputeSettings
 from glianet.volume import Volume
 from storage.states import SeriesState
 from tests.glianet.formulas import formula_network
@@ -39,10 +41,10 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def loaded(weights: Path) -> LoadedNetwork:
+def loaded(weights: Path) -> LoadedModel:
     """The same network in this process."""
     torch.set_num_threads(THREADS)
-    return load_network(weights)
+    return load_model([weights], ComputeSettings("cpu", threads=THREADS))
 
 
 @pytest.fixture(scope="session")
@@ -61,7 +63,7 @@ def model(weights: Path) -> Model:
 
 
 @pytest.fixture(scope="session")
-def find(loaded: LoadedNetwork) -> Find:
+def find(loaded: LoadedModel) -> Find:
     """What GLIA-Net finds in a series, computed here from its voxels without any DICOM; computed once for each."""
     known: dict[tuple[bytes, bytes], Findings] = {}
 
@@ -69,7 +71,7 @@ def find(loaded: LoadedNetwork) -> Find:
         key = (series.hu.tobytes(), series.affine.tobytes())
         if key not in known:
             volume = Volume(series.hu, series.affine)
-            scores = score_volume(volume, loaded.network, EngineSettings(step=STEP, device="cpu"))
+            scores = score_volume(volume, loaded.model, EngineSettings(STEP, THRESHOLD))
             rules = LesionSettings(threshold=THRESHOLD, minimum_volume_mm3=MINIMUM_LESION_MM3)
             known[key] = find_lesions(scores, volume, rules, weights_sha256=loaded.sha256)
         return known[key]

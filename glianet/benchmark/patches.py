@@ -1,0 +1,106 @@
+"""Single patches of a volume, evaluated one at a time by the clock."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from glianet.benchmark.yardstick import evaluate_plainly
+from glianet.global_volume import resample_global
+from glianet.model import Flip, Member, Model
+from glianet.network import GLIANet
+from glianet.tiling import GLOBAL_SIZE, PATCH_SIZE, Box, global_box, pad_to_patch
+from glianet.windows import to_channels
+
+Evaluate = Callable[[int], Tensor]
+"""Number of a patch -> (96, 96, 96) float32 probability."""
+
+
+class Patches:
+    """Chosen patches of a volume on a device, (N, 96, 96, 96) int16 HU, and the global image with their boxes."""
+
+    def __init__(
+        self, volume_hu: NDArray[np.int16], starts: Sequence[Sequence[int]], device: torch.device
+    ) -> None:
+        """starts: first voxels in the volume padded to at least a patch along each axis."""
+        hu, _ = pad_to_patch(volume_hu)
+        windows = (tuple(slice(first, first + PATCH_SIZE) for first in start) for start in starts)
+        self.hu = torch.from_numpy(np.stack([hu[window] for window in windows])).to(device)
+        self.boxes = [global_box(start, hu.shape) for start in starts]
+        self.global_channels = to_channels(torch.from_numpy(resample_global(hu)[np.newaxis]).to(device))
+        self.device = device
+
+    def __len__(self) -> int:
+        return len(self.hu)
+
+
+def time_patches(evaluate: Evaluate, patches: Patches) -> Iterator[tuple[float, Tensor]]:
+    """Seconds and probability of each patch, after the first has been computed once to warm up."""
+    evaluate(0)
+    for number in range(len(patches)):
+        started = read_clock(patches.device)
+        probability = evaluate(number)
+        yield read_clock(patches.device) - started, probability
+
+
+def read_clock(device: torch.device) -> float:
+    """Seconds; on CUDA once everything asked for has been computed."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
+
+
+def by_yardstick(network: GLIANet, patches: Patches) -> Evaluate:
+    """The whole network for every patch, in the default memory layout."""
+    tensors = {name: tensor.to(patches.device).contiguous() for name, tensor in network.state_dict().items()}
+
+    def evaluate(number: int) -> Tensor:
+        patch = to_channels(patches.hu[number : number + 1]).contiguous()
+        whole = patches.global_channels.contiguous()
+        logits, _risk = evaluate_plainly(tensors, patch, whole, patches.boxes[number])
+        return torch.softmax(logits, dim=1)[0, 1]
+
+    return evaluate
+
+
+def by_model(model: Model, patches: Patches) -> Evaluate:
+    """As the engine does it: the global branch has been computed once, its location feature and the rest by patch."""
+    views = [_View(member, flip, patches) for member in model.members for flip in model.flips]
+
+    def evaluate(number: int) -> Tensor:
+        total = views[0].probability(number)
+        for view in views[1:]:
+            total = total + view.probability(number)
+        return total / len(views)
+
+    return evaluate
+
+
+class _View:
+    """One network's evaluation of the volume as it is, or mirrored."""
+
+    def __init__(self, member: Member, flip: Flip, patches: Patches) -> None:
+        self._member = member
+        self._axes = [axis + 1 for axis in flip]
+        self._hu = patches.hu
+        self._boxes = [_mirrored(box, flip) for box in patches.boxes]
+        channels = patches.global_channels
+        self._features = member.network.global_features(channels.flip([axis + 2 for axis in flip]))
+
+    def probability(self, number: int) -> Tensor:
+        location = self._member.network.global_localizer(self._features, [self._boxes[number]])
+        hu = self._hu[number : number + 1]
+        probability = self._member.segment(hu.flip(self._axes) if self._axes else hu, location)
+        return (probability.flip(self._axes) if self._axes else probability)[0]
+
+
+def _mirrored(box: Box, flip: Flip) -> list[int]:
+    """The box in the global image mirrored along the axes."""
+    ends = list(box)
+    for axis in flip:
+        first, last = box[2 * axis], box[2 * axis + 1]
+        ends[2 * axis], ends[2 * axis + 1] = GLOBAL_SIZE - 1 - last, GLOBAL_SIZE - 1 - first
+    return ends

@@ -1,0 +1,32 @@
+"""Weights files to a model that is ready to run."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from glianet.checkpoint import load_network
+from glianet.errors import WeightsError
+from glianet.model import ComputeSettings, Model, prepare_model
+from glianet.weights_file import DEFAULT_WEIGHTS, combined_sha256
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model and the SHA-256 of its weights: of the one file, or of the digests of several in their order."""
+
+    model: Model
+    sha256: str
+
+
+def load_model(
+    weights: Sequence[Path] = (DEFAULT_WEIGHTS,), settings: ComputeSettings | None = None
+) -> LoadedModel:
+    """Loads one network, or several whose probabilities and risks are averaged.
+
+    Raises WeightsError, DeviceError and BackendError as `load_network` and `prepare_model` do.
+    """
+    if not weights:
+        raise WeightsError(what="no weights file is named", where="weights")
+    loaded = [load_network(path) for path in weights]
+    model = prepare_model([one.network for one in loaded], settings or ComputeSettings())
+    return LoadedModel(model, combined_sha256([one.sha256 for one in loaded]))

@@ -1,0 +1,242 @@
+"""Networks made ready to compute: on which device, in which way and precision, and the proof that it is the same."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from glianet.device import choose_device
+from glianet.errors import BackendError, SettingsError
+from glianet.network import LOCATION_CHANNELS, LOCATION_SIZE, GLIANet
+from glianet.segmenters import (
+    DTYPES,
+    GraphSegmenter,
+    OpenVINOSegmenter,
+    Segmenter,
+    TorchSegmenter,
+    openvino_precisions,
+    torch_precisions,
+)
+from glianet.tiling import PATCH_SIZE
+from glianet.windows import to_channels
+
+BACKENDS = ("auto", "torch", "openvino")
+PRECISIONS = ("auto", *DTYPES)
+FLIP_AXES = ("head-foot", "front-back", "left-right")
+"""Names of the axes (z, y, x) of a volume in canonical orientation."""
+
+LARGEST_DIFFERENCE = {"float32": 1e-3, "bfloat16": 0.1, "float16": 0.05}
+"""How far a probability of the check patch may be from that of the network in float32, as it is written down."""
+
+QUICKEST_FIRST = {
+    "cpu": ("bfloat16", "float32", "float16"),
+    "cuda": ("float16", "bfloat16", "float32"),
+}
+"""Precisions in the order in which "auto" tries them. float16 on a CPU is for those that ask for it."""
+
+Flip = tuple[int, ...]
+"""Axes, of (z, y, x), along which the network's inputs are mirrored; none for the volume as it is."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ComputeSettings:
+    """How to compute. device: see `glianet.device`.
+
+    backend: "torch", "openvino" (CPU only), or "auto": OpenVINO on the CPU where it is installed, else PyTorch.
+    precision: of the features; "auto": float16 on CUDA, bfloat16 on a CPU that has instructions for it, else float32.
+    threads: of the CPU; 0 for as many as PyTorch has chosen.
+    flips: axes of `FLIP_AXES`; the mean over the volume and its mirror images along every set of them is taken, which
+    costs 2, 4 or 8 times the time.
+    """
+
+    device: str = "auto"
+    backend: str = "auto"
+    precision: str = "auto"
+    threads: int = 0
+    flips: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name, accepted in (("backend", BACKENDS), ("precision", PRECISIONS)):
+            if getattr(self, name) not in accepted:
+                raise SettingsError(
+                    what=f"{getattr(self, name)!r} is none of {', '.join(accepted)}", where=name
+                )
+        if self.threads < 0:
+            raise SettingsError(what=f"{self.threads} is less than 0", where="threads")
+        if not set(self.flips) <= set(FLIP_AXES) or len(set(self.flips)) != len(self.flips):
+            raise SettingsError(what=f"they are not different ones of {', '.join(FLIP_AXES)}", where="flips")
+
+
+@dataclass(frozen=True)
+class Member:
+    """One network: its global branch, in float32 on the device, and its local branch."""
+
+    network: GLIANet
+    segment: Segmenter
+
+
+@dataclass(frozen=True)
+class Model:
+    """What `score_volume` runs: the mean over members and flips."""
+
+    members: tuple[Member, ...]
+    device: torch.device
+    flips: tuple[Flip, ...] = ((),)
+
+    @property
+    def backend(self) -> str:
+        """ "torch" or "openvino"."""
+        return self.members[0].segment.backend
+
+    @property
+    def precision(self) -> str:
+        """ "float32", "bfloat16" or "float16"."""
+        return self.members[0].segment.precision
+
+    @property
+    def description(self) -> str:
+        """How it computes, for records: "openvino float32 on cpu, 2 networks, flips left-right"."""
+        parts = [f"{self.backend} {self.precision} on {self.device}"]
+        if len(self.members) > 1:
+            parts.append(f"{len(self.members)} networks")
+        if len(self.flips) > 1:
+            parts.append("flips " + " ".join(FLIP_AXES[axis] for axis in self.flips[-1]))
+        return ", ".join(parts)
+
+
+def prepare_model(networks: Sequence[GLIANet], settings: ComputeSettings = ComputeSettings()) -> Model:
+    """Moves the networks to the device, prepares their local branches, and compares one patch with the plain network.
+
+    Where a way that "auto" has chosen is not there, fails or gives other probabilities, the next is taken and a warning
+    logged, down to PyTorch in float32. Raises DeviceError for a device that does not exist, BackendError for a backend
+    or precision, asked for by name, that is not there or does not compute the same.
+    """
+    device = choose_device(settings.device)
+    ways = fitting_ways(settings, device)
+    for number, (backend, precision) in enumerate(ways):
+        try:
+            return _prepare(networks, device, backend, precision, settings)
+        except BackendError as problem:
+            if number == len(ways) - 1:
+                raise
+            log.warning("%s; the next way is taken", problem)
+    raise AssertionError("there is at least one way")
+
+
+def ways_to_compute(device: torch.device) -> tuple[tuple[str, str], ...]:
+    """Every (backend, precision) that this machine has for the device, the fastest first."""
+    ways = [("torch", precision) for precision in torch_precisions(device)]
+    if device.type == "cpu":
+        ways = [("openvino", precision) for precision in openvino_precisions()] + ways
+    order = QUICKEST_FIRST[device.type]
+    return tuple(sorted(ways, key=lambda way: (order.index(way[1]), way[0] != "openvino")))
+
+
+def flips_of(axes: Sequence[str]) -> tuple[Flip, ...]:
+    """Every set of the named axes, none first."""
+    numbers = sorted(FLIP_AXES.index(axis) for axis in axes)
+    return tuple(flip for count in range(len(numbers) + 1) for flip in combinations(numbers, count))
+
+
+def fitting_ways(settings: ComputeSettings, device: torch.device) -> list[tuple[str, str]]:
+    """Those of `ways_to_compute` that the settings allow. Raises BackendError where there is none."""
+    there = ways_to_compute(device)
+    fitting = [
+        (backend, precision)
+        for backend, precision in there
+        if settings.backend in ("auto", backend) and settings.precision in ("auto", precision)
+    ]
+    if not fitting:
+        offered = ", ".join(f"{backend} in {precision}" for backend, precision in there)
+        raise BackendError(
+            what=f"backend {settings.backend!r} in precision {settings.precision!r} is not to be had here",
+            where=f"device {device}",
+            advice=f"There is {offered}; pip install 'glia-node[openvino]' adds OpenVINO for the CPU",
+        )
+    return fitting
+
+
+def _prepare(
+    networks: Sequence[GLIANet], device: torch.device, backend: str, precision: str, settings: ComputeSettings
+) -> Model:
+    members = []
+    for network in networks:
+        network = network.to(device=device, memory_format=torch.channels_last_3d).eval()  # type: ignore[call-overload]
+        segment = _segmenter(network, device, backend, precision, settings.threads)
+        check_segmenter(segment, network, device)
+        members.append(Member(network, segment))
+    return Model(tuple(members), device, flips_of(settings.flips))
+
+
+def _segmenter(
+    network: GLIANet, device: torch.device, backend: str, precision: str, threads: int
+) -> Segmenter:
+    if backend == "openvino":
+        try:
+            return OpenVINOSegmenter(network, precision, threads)
+        except RuntimeError as problem:
+            raise _unfit(backend, precision, f"it cannot be prepared ({_first_line(problem)})") from problem
+    segment = TorchSegmenter(network, device, precision)
+    return GraphSegmenter(segment) if device.type == "cuda" else segment
+
+
+def check_segmenter(segment: Segmenter, network: GLIANet, device: torch.device) -> float:
+    """The largest difference in probability to `GLIANet.segment` in float32 on a patch that a formula makes.
+
+    Raises BackendError when it is more than the precision explains: a library that computes something else must not
+    stay unnoticed.
+    """
+    hu, location = (tensor.to(device) for tensor in _check_patch())
+    with torch.inference_mode():
+        expected = plain_probability(network, hu, location)
+        try:
+            difference = float((segment(hu, location) - expected).abs().max())
+        except RuntimeError as problem:
+            why = f"it fails on a patch that is known ({_first_line(problem)})"
+            raise _unfit(segment.backend, segment.precision, why) from problem
+    allowed = LARGEST_DIFFERENCE[segment.precision]
+    if not difference <= allowed:
+        why = f"its probabilities of a patch that is known are off by {difference:.2g}, more than {allowed:g}"
+        raise _unfit(segment.backend, segment.precision, why)
+    return difference
+
+
+def plain_probability(network: GLIANet, hu: Tensor, location: Tensor) -> Tensor:
+    """(N, S, S, S) probability by the network as it is written down, of HU (N, S, S, S) and location features."""
+    logits = network.segment(to_channels(hu), location)
+    return torch.sigmoid(logits[:, 1] - logits[:, 0])
+
+
+def _unfit(backend: str, precision: str, why: str) -> BackendError:
+    return BackendError(
+        what=why, where=f"backend {backend!r} in {precision}", advice='Choose another backend or precision, or "auto"'
+    )
+
+
+def _first_line(problem: RuntimeError) -> str:
+    return str(problem).strip().partition("\n")[0]
+
+
+def _check_patch() -> tuple[Tensor, Tensor]:
+    """HU (1, 96, 96, 96) int16 of bright tubes and balls in brain and bone, and a location (1, 32, 6, 6, 6)."""
+    rng = np.random.default_rng(CHECK_SEED)
+    z, y, x = np.mgrid[:PATCH_SIZE, :PATCH_SIZE, :PATCH_SIZE]
+    hu = np.full((PATCH_SIZE,) * 3, 40.0)
+    hu[(z > 80) & (y > 20)] = 900
+    hu[(z < 8) & (x < 60)] = -1000
+    for centre in rng.uniform(12, 76, (12, 3)):
+        distance = (z - centre[0]) ** 2 + (y - centre[1]) ** 2 + (x - centre[2]) ** 2
+        hu[distance < rng.uniform(2, 8) ** 2] = rng.uniform(150, 500)
+        hu[((y - centre[1]) ** 2 + (x - centre[2]) ** 2 < 4) & (z < 80)] = 300
+    hu += rng.normal(0, 12, hu.shape)
+    location = rng.uniform(-0.5, 1, (1, LOCATION_CHANNELS[-1], *[LOCATION_SIZE] * 3))
+    return torch.from_numpy(hu.round().astype(np.int16)[np.newaxis]), torch.from_numpy(location).float()
+
+
+CHECK_SEED = 20210100

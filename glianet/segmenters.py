@@ -1,0 +1,132 @@
+"""The ways to compute the local segmentation network, behind one call."""
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from glianet.folded_network import FoldedNetwork
+from glianet.network import GLIANet
+from glianet.tiling import PATCH_SIZE
+from glianet.windows import to_channels
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+"""Numbers that features are kept in. Sums, and whatever is made of them, are float32 at least in each."""
+
+
+class Segmenter(Protocol):
+    """Patches of HU in, aneurysm probability out."""
+
+    backend: str
+    precision: str
+
+    def __call__(self, hu: Tensor, location: Tensor) -> Tensor:
+        """(N, 96, 96, 96) float32 probability of patches (N, 96, 96, 96) int16 HU at locations (N, 32, 6, 6, 6)."""
+
+
+class TorchSegmenter:
+    """PyTorch, on the CPU or a CUDA device."""
+
+    backend = "torch"
+
+    def __init__(self, network: GLIANet, device: torch.device, precision: str) -> None:
+        self.precision = precision
+        self._dtype = DTYPES[precision]
+        folded = FoldedNetwork(network).to(device=device, dtype=self._dtype)
+        self._network = folded.to(memory_format=torch.channels_last_3d).eval()  # type: ignore[call-overload]
+
+    def __call__(self, hu: Tensor, location: Tensor) -> Tensor:
+        channels = to_channels(hu).to(self._dtype, memory_format=torch.channels_last_3d)
+        return self._network(channels, location.to(self._dtype))
+
+
+class GraphSegmenter:
+    """PyTorch on a CUDA device, its kernels recorded once for each size of a batch and replayed as one CUDA graph."""
+
+    backend = "torch"
+
+    def __init__(self, segment: TorchSegmenter) -> None:
+        self.precision = segment.precision
+        self._segment = segment
+        self._graphs: dict[int, Callable[[Tensor, Tensor], Tensor]] = {}
+
+    def __call__(self, hu: Tensor, location: Tensor) -> Tensor:
+        if len(hu) not in self._graphs:
+            self._graphs[len(hu)] = _record(self._segment, hu.clone(), location.clone())
+        return self._graphs[len(hu)](hu, location)
+
+
+def _record(segment: TorchSegmenter, hu: Tensor, location: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
+    """hu, location: where the inputs of every replay are copied to."""
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):  # lets cuDNN choose its algorithms before anything is recorded
+        segment(hu, location)
+    torch.cuda.current_stream().wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        probability = segment(hu, location)
+
+    def replay(new_hu: Tensor, new_location: Tensor) -> Tensor:
+        hu.copy_(new_hu)
+        location.copy_(new_location)
+        graph.replay()
+        return probability.clone()
+
+    return replay
+
+
+class OpenVINOSegmenter:
+    """OpenVINO, on the CPU. Patches go one by one: two at a time are no faster on the cores that there are."""
+
+    backend = "openvino"
+
+    def __init__(self, network: GLIANet, precision: str, threads: int = 0) -> None:
+        """threads: 0 for as many as PyTorch uses."""
+        import openvino
+
+        from glianet.openvino_network import build_graph
+
+        self.precision = precision
+        properties: dict[str, Any] = {
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_NUM_THREADS": threads or torch.get_num_threads(),
+            "INFERENCE_PRECISION_HINT": DTYPE_NAMES[precision],
+        }
+        compiled = openvino.Core().compile_model(build_graph(network), "CPU", properties)
+        self._request = compiled.create_infer_request()
+
+    def __call__(self, hu: Tensor, location: Tensor) -> Tensor:
+        probability = torch.empty(len(hu), *[PATCH_SIZE] * 3)
+        for number, (patch, place) in enumerate(zip(hu.contiguous(), location, strict=True)):
+            inputs = [patch[None, None].numpy(), place[None].float().contiguous().numpy()]
+            outputs = self._request.infer(inputs, share_inputs=True, share_outputs=True)
+            probability[number] = torch.from_numpy(outputs[0][0, 0])
+        return probability
+
+
+DTYPE_NAMES = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
+"""What OpenVINO calls them."""
+
+
+def openvino_precisions() -> tuple[str, ...]:
+    """The precisions in which OpenVINO computes on this processor; none where it is not installed.
+
+    It takes a request for another one without a word, and computes in float32.
+    """
+    try:
+        import openvino
+    except ImportError:
+        return ()
+    capabilities = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    names = {"FP32": "float32", "BF16": "bfloat16", "FP16": "float16"}
+    return tuple(name for capability, name in names.items() if capability in capabilities)
+
+
+def torch_precisions(device: torch.device) -> tuple[str, ...]:
+    """The precisions in which PyTorch computes on a device by its own instructions, not by way of float32."""
+    if device.type == "cuda":
+        bfloat16 = torch.cuda.is_bf16_supported(including_emulation=False)
+        return ("float32", "bfloat16", "float16") if bfloat16 else ("float32", "float16")
+    return ("float32", "bfloat16") if torch.cpu._is_avx512_bf16_supported() else ("float32",)

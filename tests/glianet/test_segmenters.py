@@ -1,0 +1,133 @@
+import sys
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from glianet.model import plain_probability
+from glianet.network import GLIANet
+from glianet.segmenters import DTYPE_NAMES, DTYPES, OpenVINOSegmenter, TorchSegmenter, openvino_precisions, torch_precisions
+from tests.glianet.formulas import formula_volume
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def inputs() -> tuple[Tensor, Tensor]:
+    """Two patches of 96^3 HU that lie side by side in one volume, and their locations."""
+    hu = torch.from_numpy(formula_volume((96, 96, 192), seed=4))
+    location = torch.randn((2, 32, 6, 6, 6), generator=torch.Generator().manual_seed(4))
+    return torch.stack((hu[..., :96], hu[..., 96:])), location
+
+
+@pytest.fixture(scope="module")
+def expected(network: GLIANet, inputs: tuple[Tensor, Tensor]) -> Tensor:
+    """(2, 96, 96, 96)."""
+    with torch.inference_mode():
+        return plain_probability(network, *inputs)
+
+
+@torch.inference_mode()
+def test_pytorch_gives_the_probability_of_the_network(
+    network: GLIANet, inputs: tuple[Tensor, Tensor], expected: Tensor
+) -> None:
+    segment = TorchSegmenter(network, CPU, "float32")
+    hu, location = inputs
+    assert (segment.backend, segment.precision) == ("torch", "float32")
+    assert (segment(hu[1:], location[1:]) - expected[1:]).abs().max() < 1e-5
+
+
+@torch.inference_mode()
+def test_pytorch_in_bfloat16_returns_float32_and_leaves_the_network_alone(network: GLIANet) -> None:
+    hu = torch.from_numpy(formula_volume((48, 48, 48), seed=4))[None]
+    location = torch.randn((1, 32, 6, 6, 6), generator=torch.Generator().manual_seed(4))
+    probability = TorchSegmenter(network, CPU, "bfloat16")(hu, location)
+    assert probability.dtype == torch.float32 and probability.shape == (1, 48, 48, 48)
+    assert {parameter.dtype for parameter in network.parameters()} == {torch.float32}
+    assert 0 < (probability - plain_probability(network, hu, location)).abs().max() < 0.1
+
+
+@torch.inference_mode()
+def test_openvino_gives_the_probability_of_the_network_for_every_patch_of_a_batch(
+    network: GLIANet, inputs: tuple[Tensor, Tensor], expected: Tensor
+) -> None:
+    """The patches come as views into a volume, as they may from a caller."""
+    pytest.importorskip("openvino")
+    segment = OpenVINOSegmenter(network, "float32", threads=2)
+    hu, location = inputs
+    views = torch.cat(tuple(hu), dim=2).unfold(2, 96, 96).permute(2, 0, 1, 3)
+    assert not views.is_contiguous() and torch.equal(views, hu)
+    probability = segment(views, location)
+    assert (segment.backend, segment.precision) == ("openvino", "float32")
+    assert probability.dtype == torch.float32
+    assert (probability - expected).abs().max() < 1e-4
+    kept = probability.clone()
+    segment(hu[:1], location[1:])
+    assert torch.equal(probability, kept), "a result must not change when the next patch is computed"
+
+
+def test_every_precision_has_a_name_in_openvino() -> None:
+    assert DTYPE_NAMES.keys() == DTYPES.keys()
+
+
+def test_without_openvino_there_is_no_precision_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    assert openvino_precisions() == ()
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "precisions"),
+    [
+        (["FP32", "INT8", "BIN"], ("float32",)),
+        (["BF16", "FP32", "EXPORT_IMPORT"], ("float32", "bfloat16")),
+        (["FP32", "FP16", "BF16"], ("float32", "bfloat16", "float16")),
+        (["BF16_OF_ANOTHER_KIND", "FP32"], ("float32",)),
+    ],
+)
+def test_precisions_are_those_that_the_processor_is_said_to_have(
+    monkeypatch: pytest.MonkeyPatch, capabilities: list[str], precisions: tuple[str, ...]
+) -> None:
+    openvino = pytest.importorskip("openvino")
+
+    class Core:
+        def get_property(self, device: str, name: str) -> list[str]:
+            assert (device, name) == ("CPU", "OPTIMIZATION_CAPABILITIES")
+            return capabilities
+
+    monkeypatch.setattr(openvino, "Core", Core)
+    assert openvino_precisions() == precisions
+
+
+def test_this_processor_computes_in_float32() -> None:
+    pytest.importorskip("openvino")
+    assert "float32" in openvino_precisions()
+
+
+@pytest.mark.parametrize(("there", "precisions"), [(True, ("float32", "bfloat16")), (False, ("float32",))])
+def test_pytorch_computes_in_bfloat16_where_the_processor_has_instructions_for_it(
+    monkeypatch: pytest.MonkeyPatch, there: bool, precisions: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr("torch.cpu._is_avx512_bf16_supported", lambda: there)
+    assert torch_precisions(CPU) == precisions
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_bfloat16_by_way_of_float32_on_cuda_does_not_count(monkeypatch: pytest.MonkeyPatch, native: bool) -> None:
+    monkeypatch.setattr(
+        "torch.cuda.is_bf16_supported", lambda including_emulation=True: native or including_emulation
+    )
+    expected = ("float32", "bfloat16", "float16") if native else ("float32", "float16")
+    assert torch_precisions(torch.device("cuda")) == expected
+
+
+def test_hu_beyond_the_windows_are_alike(network: GLIANet) -> None:
+    """-1000 and 0 HU give the same channels, as do 800 and 3000."""
+    hu = formula_volume((48, 48, 48), seed=5)
+    clipped = np.clip(hu, 0, 800)
+    location = torch.zeros((1, 32, 6, 6, 6))
+    segment = TorchSegmenter(network, CPU, "float32")
+    with torch.inference_mode():
+        first, second = (segment(torch.from_numpy(values[None]), location) for values in (hu, clipped))
+    torch.testing.assert_close(first, second, rtol=0, atol=0)
+    assert (hu != clipped).mean() > 0.1
