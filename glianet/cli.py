@@ -152,7 +152,7 @@ def benchmark(
     from glianet.benchmark.made_head import make_head
     from glianet.benchmark.run import BenchmarkSettings, run_benchmark
     from glianet.benchmark.table import draw_report
-    from glianet.predict import _read as read_image
+    from glianet.predict import read_image
 
     try:
         settings = BenchmarkSettings(device, threads, step, patches, not skip_volume, weights)

@@ -1,5 +1,7 @@
 """Which device the network runs on."""
 
+from contextlib import AbstractContextManager
+
 import torch
 
 from glianet.errors import DeviceError
@@ -21,6 +23,11 @@ def choose_device(name: str = "auto") -> torch.device:
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise _no_device(name, f"PyTorch sees {torch.cuda.device_count()} CUDA devices here")
     return device
+
+
+def float32_convolutions() -> AbstractContextManager[None]:
+    """Convolutions on CUDA in full float32, not TF32, and by algorithms that give the same bytes every time."""
+    return torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
 
 
 def _no_device(name: str, what: str) -> DeviceError:

@@ -1,7 +1,6 @@
 """Runs a model over a whole volume with a sliding window."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import islice
 
@@ -11,7 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from glianet.decisions import Decisions
-from glianet.errors import OutOfMemory, SettingsError
+from glianet.device import float32_convolutions
+from glianet.errors import SettingsError, no_room_for_a_patch
 from glianet.global_volume import resample_global
 from glianet.head import find_head, patches_with_head
 from glianet.model import Flip, Member, Model
@@ -83,7 +83,7 @@ def score_volume(
     Memory beyond the volume: 4 bytes a voxel of the up to 192 slices being worked on, the activations of a batch
     (0.6 GB a patch), and 4 bytes a voxel that scores above the threshold, or without a threshold all voxels.
 
-    Raises OutOfMemory when the device cannot hold one patch.
+    Raises OutOfMemory when the device cannot hold one patch, BackendError when it computes what is no probability.
     """
     hu, before = pad_to_patch(volume.hu)
     grid = window_grid(hu.shape, settings.step)
@@ -91,7 +91,7 @@ def score_volume(
     wanted = _wanted(hu, grid, settings.exact)
     store = ProbabilityStore(volume.shape, before, threshold)
     counts = [coverage(starts, length).sum(axis=1) for starts, length in zip(grid.starts, grid.shape, strict=True)]
-    with torch.inference_mode(), _float32_convolutions():
+    with torch.inference_mode(), float32_convolutions():
         locators = _locators(model, hu)
         risk = _mean_risk(locators, grid)
         fine_risk = _fine_risk(locators, grid.shape, before, settings.risk_overlap)
@@ -117,11 +117,6 @@ def _wanted(hu: NDArray[np.int16], grid: WindowGrid, exact: bool) -> Flags:
         return np.ones(grid.patches, bool)
     tissue = grid.any_in_patches(grid.cell_maxima(hu) > AIR_AND_BELOW_HU)
     return tissue & patches_with_head(find_head(hu), grid)
-
-
-def _float32_convolutions() -> AbstractContextManager[None]:
-    """Convolutions on CUDA in full float32, not TF32, and by algorithms that give the same bytes every time."""
-    return torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
 
 
 class _Locator:
@@ -289,12 +284,7 @@ def _batch_that_fits(device: torch.device) -> int:
 
 def _smaller_batch(size: int, device: torch.device) -> int:
     if size == 1:
-        raise OutOfMemory(
-            what="there is not enough memory for one patch",
-            where=f"device {device}",
-            retry_helps=True,
-            advice="Free the device of other programs, or run on the CPU",
-        )
+        raise no_room_for_a_patch(device)
     torch.cuda.empty_cache()
     return size // 2
 

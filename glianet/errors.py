@@ -48,5 +48,15 @@ class OutOfMemory(GliaNetError):  # noqa: N818 (the condition has this name ever
     """The device has not enough memory even for one patch at a time."""
 
 
+def no_room_for_a_patch(device: object) -> OutOfMemory:
+    """The error of a device that cannot hold one patch."""
+    return OutOfMemory(
+        what="there is not enough memory for one patch",
+        where=f"device {device}",
+        retry_helps=True,
+        advice="Free the device of other programs, or run on the CPU",
+    )
+
+
 class BackendError(GliaNetError):
     """A way to compute the network is not there, fails, or gives other probabilities than the network has."""

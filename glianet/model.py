@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from glianet.device import choose_device
-from glianet.errors import BackendError, SettingsError
+from glianet.device import choose_device, float32_convolutions
+from glianet.errors import BackendError, SettingsError, no_room_for_a_patch
 from glianet.network import LOCATION_CHANNELS, LOCATION_SIZE, GLIANet
 from glianet.segmenters import (
     DTYPES,
@@ -115,7 +115,7 @@ def prepare_model(networks: Sequence[GLIANet], settings: ComputeSettings = Compu
 
     Where a way that "auto" has chosen is not there, fails or gives other probabilities, the next is taken and a warning
     logged, down to PyTorch in float32. Raises DeviceError for a device that does not exist, BackendError for a backend
-    or precision, asked for by name, that is not there or does not compute the same.
+    or precision, asked for by name, that is not there or does not compute the same, OutOfMemory.
     """
     device = choose_device(settings.device)
     ways = fitting_ways(settings, device)
@@ -165,6 +165,8 @@ def fitting_ways(settings: ComputeSettings, device: torch.device) -> list[tuple[
 def _prepare(
     networks: Sequence[GLIANet], device: torch.device, backend: str, precision: str, settings: ComputeSettings
 ) -> Model:
+    if settings.threads:
+        torch.set_num_threads(settings.threads)
     members = []
     for network in networks:
         network = network.to(device=device, memory_format=torch.channels_last_3d).eval()  # type: ignore[call-overload]
@@ -193,10 +195,12 @@ def check_segmenter(segment: Segmenter, network: GLIANet, device: torch.device) 
     stay unnoticed.
     """
     hu, location = (tensor.to(device) for tensor in _check_patch())
-    with torch.inference_mode():
+    with torch.inference_mode(), float32_convolutions():
         expected = plain_probability(network, hu, location)
         try:
             difference = float((segment(hu, location) - expected).abs().max())
+        except torch.OutOfMemoryError as problem:
+            raise no_room_for_a_patch(device) from problem
         except RuntimeError as problem:
             why = f"it fails on a patch that is known ({_first_line(problem)})"
             raise _unfit(segment.backend, segment.precision, why) from problem

@@ -53,14 +53,15 @@ def predict(
     folder with one DICOM series, whose results have the canonical orientation. Raises GliaNetError when input or
     weights are not usable, OSError when writing fails.
     """
-    volume, orientation = _read(image)
+    volume, orientation = read_image(image)
     loaded = load_model(weights, compute)
     scores = score_volume(volume, loaded.model, engine, progress)
     findings = find_lesions(scores, volume, lesions, weights_sha256=loaded.sha256)
     return Prediction(findings, _write(findings, scores, folder, orientation))
 
 
-def _read(image: Path) -> tuple[Volume, str]:
+def read_image(image: Path) -> tuple[Volume, str]:
+    """The volume of a NIfTI file or DICOM folder, and the orientation of its results. Raises GliaNetError."""
     if not image.exists():
         raise ReaderError(what="there is no such file or folder", where=str(image))
     if image.is_dir():

@@ -20,7 +20,7 @@ class ProbabilityStore:
         self._threshold = threshold
 
     def put(self, first: int, sums: Tensor, counts: Sequence[NDArray[np.float32]]) -> None:
-        """sums: (slices, H, W) int32 in units of `glianet.slab`, of the padded volume from slice `first` on.
+        """sums: (slices, H, W) int32 or int64 in units of `glianet.slab`, of the padded volume from slice `first` on.
 
         counts: patches that cover each voxel, by axis.
         """

@@ -13,7 +13,6 @@
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from glianet.device import float32_convolutions
 from glianet.errors import SettingsError, VolumeError
 from glianet.network import LEAKY_SLOPE, LOCATION_SIZE, GLIANet, ResidualBlock, RiskHead, feature_cells
 from glianet.tiling import PATCH_SIZE
@@ -56,7 +56,7 @@ def risk_grid(
     report = progress or _no_progress
     report(0, risks.size)
     done = 0
-    with torch.inference_mode(), _float32_convolutions():
+    with torch.inference_mode(), float32_convolutions():
         for batch in _distinct_risks(network, features, z, y, x):
             risks.flat[done : done + len(batch)] = batch.cpu().numpy()
             done += len(batch)
@@ -122,11 +122,6 @@ def _adaptive_bins(intervals: NDArray[np.intp]) -> NDArray[np.intp]:
     first = start + bin_number * count // LOCATION_SIZE
     last = start - (bin_number + 1) * -count // LOCATION_SIZE - 1
     return np.stack((first, last), axis=2)
-
-
-def _float32_convolutions() -> AbstractContextManager[None]:
-    """Convolutions on CUDA in full float32, as in `glianet.engine`."""
-    return torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
 
 
 def _distinct_risks(network: GLIANet, features: Tensor, z: _Axis, y: _Axis, x: _Axis) -> Iterator[Tensor]:

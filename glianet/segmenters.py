@@ -1,5 +1,6 @@
 """The ways to compute the local segmentation network, behind one call."""
 
+import logging
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -9,7 +10,9 @@ from torch import Tensor
 from glianet.folded_network import FoldedNetwork
 from glianet.network import GLIANet
 from glianet.tiling import PATCH_SIZE
-from glianet.windows import to_channels
+from glianet.windows import to_channels, window_ends
+
+log = logging.getLogger(__name__)
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 """Numbers that features are kept in. Sums, and whatever is made of them, are float32 at least in each."""
@@ -35,29 +38,48 @@ class TorchSegmenter:
         self._dtype = DTYPES[precision]
         folded = FoldedNetwork(network).to(device=device, dtype=self._dtype)
         self._network = folded.to(memory_format=torch.channels_last_3d).eval()  # type: ignore[call-overload]
+        self._ends = window_ends(device)
 
     def __call__(self, hu: Tensor, location: Tensor) -> Tensor:
-        channels = to_channels(hu).to(self._dtype, memory_format=torch.channels_last_3d)
+        channels = to_channels(hu, self._ends).to(self._dtype, memory_format=torch.channels_last_3d)
         return self._network(channels, location.to(self._dtype))
 
 
 class GraphSegmenter:
-    """PyTorch on a CUDA device, its kernels recorded once for each size of a batch and replayed as one CUDA graph."""
+    """PyTorch on a CUDA device, its kernels recorded once for each size of a batch and replayed as one CUDA graph.
+
+    The graphs share one pool of memory, since they never run at the same time. Where nothing can be recorded, kernels
+    are launched one by one, after a warning.
+    """
 
     backend = "torch"
 
     def __init__(self, segment: TorchSegmenter) -> None:
         self.precision = segment.precision
         self._segment = segment
-        self._graphs: dict[int, Callable[[Tensor, Tensor], Tensor]] = {}
+        self._pool: Any = None
+        self._replays: dict[int, Replay] = {}
 
     def __call__(self, hu: Tensor, location: Tensor) -> Tensor:
-        if len(hu) not in self._graphs:
-            self._graphs[len(hu)] = _record(self._segment, hu.clone(), location.clone())
-        return self._graphs[len(hu)](hu, location)
+        if len(hu) not in self._replays:
+            self._replays[len(hu)] = self._recorded(hu.clone(), location.clone())
+        return self._replays[len(hu)](hu, location)
+
+    def _recorded(self, hu: Tensor, location: Tensor) -> "Replay":
+        self._pool = self._pool or torch.cuda.graph_pool_handle()
+        try:
+            return _record(self._segment, hu, location, self._pool)
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as problem:
+            log.warning("no CUDA graph (%s): kernels are launched one by one", problem)
+            return self._segment
 
 
-def _record(segment: TorchSegmenter, hu: Tensor, location: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
+Replay = Callable[[Tensor, Tensor], Tensor]
+
+
+def _record(segment: TorchSegmenter, hu: Tensor, location: Tensor, pool: Any) -> Replay:
     """hu, location: where the inputs of every replay are copied to."""
     stream = torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())
@@ -65,7 +87,7 @@ def _record(segment: TorchSegmenter, hu: Tensor, location: Tensor) -> Callable[[
         segment(hu, location)
     torch.cuda.current_stream().wait_stream(stream)
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
+    with torch.cuda.graph(graph, pool=pool):
         probability = segment(hu, location)
 
     def replay(new_hu: Tensor, new_location: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ from glianet.benchmark.memory import peak_bytes, resident_bytes
 from glianet.benchmark.patches import Evaluate, Patches, by_model, by_yardstick, read_clock, time_patches
 from glianet.benchmark.request import MATRIX, REFERENCE, YARDSTICK, Measured, Request, VolumeTime
 from glianet.checkpoint import load_network
-from glianet.device import choose_device
+from glianet.device import choose_device, float32_convolutions
 from glianet.engine import EngineSettings, score_volume
 from glianet.errors import GliaNetError
 from glianet.findings import Findings, Lesion, load_findings, save_findings
@@ -50,7 +50,7 @@ def measure(request: Request) -> Measured:
     run = _measure_yardstick if request.kind == YARDSTICK else _measure_model
     with (
         torch.inference_mode(),
-        torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False),
+        float32_convolutions(),
     ):
         return run(request, device, meter)
 

@@ -1,13 +1,19 @@
 import sys
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from glianet.model import plain_probability
 from glianet.network import GLIANet
-from glianet.segmenters import DTYPE_NAMES, DTYPES, OpenVINOSegmenter, TorchSegmenter, openvino_precisions, torch_precisions
+from glianet.segmenters import (
+    DTYPE_NAMES,
+    DTYPES,
+    OpenVINOSegmenter,
+    TorchSegmenter,
+    openvino_precisions,
+    torch_precisions,
+)
 from tests.glianet.formulas import formula_volume
 
 CPU = torch.device("cpu")
@@ -29,23 +35,17 @@ def expected(network: GLIANet, inputs: tuple[Tensor, Tensor]) -> Tensor:
 
 
 @torch.inference_mode()
-def test_pytorch_gives_the_probability_of_the_network(
-    network: GLIANet, inputs: tuple[Tensor, Tensor], expected: Tensor
-) -> None:
-    segment = TorchSegmenter(network, CPU, "float32")
-    hu, location = inputs
-    assert (segment.backend, segment.precision) == ("torch", "float32")
-    assert (segment(hu[1:], location[1:]) - expected[1:]).abs().max() < 1e-5
-
-
-@torch.inference_mode()
-def test_pytorch_in_bfloat16_returns_float32_and_leaves_the_network_alone(network: GLIANet) -> None:
+def test_pytorch_in_bfloat16_stays_near_the_network_and_leaves_it_alone(network: GLIANet) -> None:
+    """Measured: 0.04 at most, and 0.004 in the mean."""
     hu = torch.from_numpy(formula_volume((48, 48, 48), seed=4))[None]
     location = torch.randn((1, 32, 6, 6, 6), generator=torch.Generator().manual_seed(4))
-    probability = TorchSegmenter(network, CPU, "bfloat16")(hu, location)
+    segment = TorchSegmenter(network, CPU, "bfloat16")
+    assert (segment.backend, segment.precision) == ("torch", "bfloat16")
+    probability = segment(hu, location)
     assert probability.dtype == torch.float32 and probability.shape == (1, 48, 48, 48)
+    difference = (probability - plain_probability(network, hu, location)).abs()
+    assert 0 < difference.max() < 0.1 and difference.mean() < 0.01
     assert {parameter.dtype for parameter in network.parameters()} == {torch.float32}
-    assert 0 < (probability - plain_probability(network, hu, location)).abs().max() < 0.1
 
 
 @torch.inference_mode()
@@ -119,15 +119,3 @@ def test_bfloat16_by_way_of_float32_on_cuda_does_not_count(monkeypatch: pytest.M
     )
     expected = ("float32", "bfloat16", "float16") if native else ("float32", "float16")
     assert torch_precisions(torch.device("cuda")) == expected
-
-
-def test_hu_beyond_the_windows_are_alike(network: GLIANet) -> None:
-    """-1000 and 0 HU give the same channels, as do 800 and 3000."""
-    hu = formula_volume((48, 48, 48), seed=5)
-    clipped = np.clip(hu, 0, 800)
-    location = torch.zeros((1, 32, 6, 6, 6))
-    segment = TorchSegmenter(network, CPU, "float32")
-    with torch.inference_mode():
-        first, second = (segment(torch.from_numpy(values[None]), location) for values in (hu, clipped))
-    torch.testing.assert_close(first, second, rtol=0, atol=0)
-    assert (hu != clipped).mean() > 0.1
