@@ -16,7 +16,7 @@ from dicom_node.read_series import inspect_series, read_headers, read_volume
 from dicom_node.reasons import NotAnalysable
 from dicom_node.settings import Settings
 from glianet.engine import EngineSettings, score_volume
-from glianet.errors import GliaNetError
+from glianet.errors import BackendError, DeviceError, GliaNetError, WeightsError
 from glianet.findings import Findings, save_findings
 from glianet.lesions import LesionSettings, find_lesions
 from glianet.load_model import LoadedModel
@@ -33,6 +33,8 @@ from storage.states import SeriesState
 
 CANNOT_COMPUTE = "cannot-compute"
 """Reason of a series that was set aside because of the weights, the device or the backend, not because of itself."""
+
+NOT_OF_THE_SERIES = (WeightsError, DeviceError, BackendError)
 
 RENEWALS_PER_LEASE = 4  # so that one slow patch does not lose the lease
 
@@ -91,7 +93,7 @@ def _analyse_or_say_why_not(
         log.info("series refused", series=claim.series_instance_uid, reason=str(refusal.reason))
     except (GliaNetError, NodeError, OSError, RuntimeError, MemoryError) as error:
         log.error("analysis failed", series=claim.series_instance_uid, error=str(error), exc_info=True)
-        if isinstance(error, GliaNetError) and not error.retry_helps:
+        if isinstance(error, NOT_OF_THE_SERIES) and not error.retry_helps:
             fail(db, claim, CANNOT_COMPUTE, str(error), clock())
             return
         delay = timedelta(seconds=settings.model.retry_delay_s) * 2 ** (claim.attempts - 1)
@@ -114,8 +116,8 @@ def _analyse(
     keep_claim = _Heartbeat(db, folders.progress, claim, settings.model.lease_s, clock, stopping)
     findings, risk = _find(volume, loaded, settings, keep_claim)
     path = _findings_path(claim)
-    _save_risk_map(risk, volume, folders.findings / path)
     save_findings(findings, folders.findings / path)
+    _save_risk_map(risk, volume, folders.findings / path)
     detail = _describe(findings, volume, (clock() - started).total_seconds())
     conclude_analysis(db, claim, str(path), findings.weights_sha256, len(findings.lesions), detail, clock())
     log.info("analysis finished", series=claim.series_instance_uid, **detail)
@@ -140,12 +142,14 @@ def _find(
 
 
 def _save_risk_map(risk: RiskGrid | None, volume: Volume, findings: Path) -> None:
-    """Beside the findings. No result depends on it, so that it need not survive a power cut."""
+    """Beside the findings, which are safe by now, and which are the findings without it too."""
     path = findings.with_name(f"{findings.stem}-risk.nii.gz")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.unlink(missing_ok=True)
-    if risk is not None:
-        write_nifti(path, risk.to_map(volume.shape), volume.affine)
+    try:
+        path.unlink(missing_ok=True)
+        if risk is not None:
+            write_nifti(path, risk.to_map(volume.shape), volume.affine)
+    except (GliaNetError, OSError, MemoryError) as problem:
+        log.warning("the risk map is not kept", path=str(path), error=str(problem))
 
 
 def _findings_path(claim: SeriesRow) -> Path:

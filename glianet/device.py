@@ -1,10 +1,13 @@
 """Which device the network runs on."""
 
+import re
 from contextlib import AbstractContextManager
 
 import torch
 
 from glianet.errors import DeviceError
+
+DEVICE_NAME = re.compile(r"cpu|cuda(:[0-9]{1,2})?")
 
 
 def choose_device(name: str = "auto") -> torch.device:
@@ -14,14 +17,11 @@ def choose_device(name: str = "auto") -> torch.device:
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise _no_device(name, "it is no device name") from None
-    if device.type not in ("cpu", "cuda"):
-        raise _no_device(name, "only the CPU and CUDA devices are supported")
+    if not DEVICE_NAME.fullmatch(name):  # torch takes "cuda:256" for "cuda:0"
+        raise _no_device(name, "it is no device name")
+    device = torch.device(name)
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise _no_device(name, f"PyTorch sees {torch.cuda.device_count()} CUDA devices here")
+        raise _no_device(name, f"PyTorch sees {torch.cuda.device_count()} CUDA devices here", later=True)
     return device
 
 
@@ -30,5 +30,7 @@ def float32_convolutions() -> AbstractContextManager[None]:
     return torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
 
 
-def _no_device(name: str, what: str) -> DeviceError:
-    return DeviceError(what=what, where=f"device {name!r}", advice='Use "auto", "cpu", "cuda" or "cuda:N"')
+def _no_device(name: str, what: str, *, later: bool = False) -> DeviceError:
+    """later: whether the device may still come, as a driver that loads after the node has started."""
+    advice = 'Use "auto", "cpu", "cuda" or "cuda:N"'
+    return DeviceError(what=what, where=f"device {name!r}", retry_helps=later, advice=advice)

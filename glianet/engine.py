@@ -11,7 +11,7 @@ from torch import Tensor
 
 from glianet.decisions import Decisions
 from glianet.device import float32_convolutions
-from glianet.errors import SettingsError, no_room_for_a_patch
+from glianet.errors import SettingsError, WeightsError, no_room_for_a_patch
 from glianet.global_volume import resample_global
 from glianet.head import find_head, patches_with_head
 from glianet.model import Flip, Member, Model
@@ -78,12 +78,13 @@ def score_volume(
     the global image alone and are computed for all. A volume smaller than a patch is padded with its lowest value, and
     the padding is cropped from the result.
 
-    `progress` is called with (patches dealt with, patches that may have to be computed), first with 0; an exception
-    that it raises ends the computation and passes through.
+    `progress` is called with (patches dealt with, patches that may have to be computed), with 0 as often as the risks
+    take, so that a watcher sees it live; an exception that it raises ends the computation and passes through.
     Memory beyond the volume: 4 bytes a voxel of the up to 192 slices being worked on, the activations of a batch
     (0.6 GB a patch), and 4 bytes a voxel that scores above the threshold, or without a threshold all voxels.
 
-    Raises OutOfMemory when the device cannot hold one patch, BackendError when it computes what is no probability.
+    Raises OutOfMemory when the device cannot hold one patch, BackendError or WeightsError when what it
+    computes is no probability.
     """
     hu, before = pad_to_patch(volume.hu)
     grid = window_grid(hu.shape, settings.step)
@@ -93,11 +94,14 @@ def score_volume(
     counts = [coverage(starts, length).sum(axis=1) for starts, length in zip(grid.starts, grid.shape, strict=True)]
     with torch.inference_mode(), float32_convolutions():
         locators = _locators(model, hu)
-        risk = _mean_risk(locators, grid)
-        fine_risk = _fine_risk(locators, grid.shape, before, settings.risk_overlap)
-        run = _Run(upload(hu, model.device), grid, locators, settings, progress or _no_progress)
+        report = progress or _no_progress
+        alive = _Alive(report, int(np.count_nonzero(wanted)))
+        risk = _mean_risk(locators, grid, alive)
+        fine_risk = _fine_risk(locators, grid.shape, before, settings.risk_overlap, alive)
+        run = _Run(upload(hu, model.device), grid, locators, settings, report)
         for first, sums in run.slabs(wanted):
             store.put(first, sums, counts)
+            del sums  # the next slab is made meanwhile
     return Scores(
         probability=store.probability,
         risk=RiskGrid(risk, _shift(grid.starts, before)),
@@ -129,10 +133,10 @@ class _Locator:
         mirrored = global_channels.flip([axis + 2 for axis in flip]) if flip else global_channels
         self._features = member.network.global_features(mirrored)
 
-    def risks(self, grid: WindowGrid) -> NDArray[np.float32]:
+    def risks(self, grid: WindowGrid, alive: Progress) -> NDArray[np.float32]:
         """(Nz, Ny, Nx)."""
         z, y, x = (self._ends(axis, starts) for axis, starts in enumerate(grid.starts))
-        return risk_grid(self.member.network, self._features, (z, y, x))
+        return risk_grid(self.member.network, self._features, (z, y, x), alive)
 
     def _ends(self, axis: int, starts: Sequence[int]) -> list[tuple[int, int]]:
         """The ends of boxes along one axis."""
@@ -161,21 +165,38 @@ def _locators(model: Model, hu: NDArray[np.int16]) -> list[_Locator]:
     return [_Locator(member, flip, hu.shape, channels) for member in model.members for flip in model.flips]
 
 
-def _mean_risk(locators: Sequence[_Locator], grid: WindowGrid) -> NDArray[np.float32]:
-    """(Nz, Ny, Nx): mean over members and flips."""
+def _mean_risk(locators: Sequence[_Locator], grid: WindowGrid, alive: Progress) -> NDArray[np.float32]:
+    """(Nz, Ny, Nx): mean over members and flips. Raises WeightsError where it is no number."""
     total = np.zeros(grid.patches, np.float64)
     for locator in locators:
-        total += locator.risks(grid)
+        total += locator.risks(grid, alive)
+    if not np.isfinite(total).all():
+        raise WeightsError(
+            what="the global network gives risks that are no numbers",
+            where="weights",
+            advice="Train or import them again: some value is far too large",
+        )
     return (total / len(locators)).astype(np.float32)
 
 
+class _Alive:
+    """Progress of what comes before the first patch: none done, but whoever waits for a sign gets one."""
+
+    def __init__(self, report: Progress, patches: int) -> None:
+        self._report = report
+        self._patches = patches
+
+    def __call__(self, done: int, total: int) -> None:
+        self._report(0, self._patches)
+
+
 def _fine_risk(
-    locators: Sequence[_Locator], shape: Index, before: Index, overlap: float | None
+    locators: Sequence[_Locator], shape: Index, before: Index, overlap: float | None, alive: Progress
 ) -> RiskGrid | None:
     if overlap is None:
         return None
     grid = window_grid(shape, step_for_overlap(overlap))
-    return RiskGrid(_mean_risk(locators, grid), _shift(grid.starts, before))
+    return RiskGrid(_mean_risk(locators, grid, alive), _shift(grid.starts, before))
 
 
 class _Run:

@@ -5,9 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from glianet.checkpoint import load_network
-from glianet.errors import WeightsError
+from glianet.errors import BackendError, WeightsError
 from glianet.model import ComputeSettings, Model, prepare_model
 from glianet.weights_file import DEFAULT_WEIGHTS, combined_sha256
+
+LIBRARY_ERRORS = (RuntimeError, ImportError, KeyError, ValueError, MemoryError)
+"""What safetensors, torch and OpenVINO raise beside their own errors: odd headers, drivers, no memory."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,14 @@ def load_model(
     """
     if not weights:
         raise WeightsError(what="no weights file is named", where="weights")
-    loaded = [load_network(path) for path in weights]
-    model = prepare_model([one.network for one in loaded], settings or ComputeSettings())
+    try:
+        loaded = [load_network(path) for path in weights]
+        model = prepare_model([one.network for one in loaded], settings or ComputeSettings())
+    except LIBRARY_ERRORS as problem:
+        raise BackendError(
+            what=f"the network cannot be made ready ({type(problem).__name__}: {problem})",
+            where=", ".join(map(str, weights)),
+            retry_helps=True,
+            advice="Free memory where that is it; else check weights, device and backend",
+        ) from problem
     return LoadedModel(model, combined_sha256([one.sha256 for one in loaded]))

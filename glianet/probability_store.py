@@ -25,7 +25,7 @@ class ProbabilityStore:
         counts: patches that cover each voxel, by axis.
         """
         along_z, along_y, along_x = counts
-        plane = torch.from_numpy(np.outer(along_y, along_x) * float(UNIT)).to(sums.device)
+        plane = torch.from_numpy(np.outer(along_y, along_x).astype(np.float64) * UNIT).to(sums.device)
         (top, left), (depth, height, width) = self._before[1:], self.probability.shape
         for number, total in enumerate(sums, start=first):
             k = number - self._before[0]

@@ -28,6 +28,25 @@ class Segmenter(Protocol):
         """(N, 96, 96, 96) float32 probability of patches (N, 96, 96, 96) int16 HU at locations (N, 32, 6, 6, 6)."""
 
 
+class PlainSegmenter:
+    """The network as it is written down, in float32: what every other way is held against."""
+
+    backend = "torch"
+    precision = "float32"
+
+    def __init__(self, network: GLIANet) -> None:
+        self._network = network
+
+    def __call__(self, hu: Tensor, location: Tensor) -> Tensor:
+        return plain_probability(self._network, hu, location)
+
+
+def plain_probability(network: GLIANet, hu: Tensor, location: Tensor) -> Tensor:
+    """(N, S, S, S) probability by the network as it is written down, of HU (N, S, S, S) and location features."""
+    logits = network.segment(to_channels(hu), location)
+    return torch.sigmoid(logits[:, 1] - logits[:, 0])
+
+
 class TorchSegmenter:
     """PyTorch, on the CPU or a CUDA device."""
 
@@ -48,8 +67,8 @@ class TorchSegmenter:
 class GraphSegmenter:
     """PyTorch on a CUDA device, its kernels recorded once for each size of a batch and replayed as one CUDA graph.
 
-    The graphs share one pool of memory, since they never run at the same time. Where nothing can be recorded, kernels
-    are launched one by one, after a warning.
+    One size of batch is recorded, the largest yet, which is the one that most batches have; others, and all where
+    nothing can be recorded, are launched kernel by kernel. When memory runs out, what was recorded is dropped.
     """
 
     backend = "torch"
@@ -57,29 +76,37 @@ class GraphSegmenter:
     def __init__(self, segment: TorchSegmenter) -> None:
         self.precision = segment.precision
         self._segment = segment
-        self._pool: Any = None
-        self._replays: dict[int, Replay] = {}
+        self._replay: Replay | None = None
+        self._size = 0
 
     def __call__(self, hu: Tensor, location: Tensor) -> Tensor:
-        if len(hu) not in self._replays:
-            self._replays[len(hu)] = self._recorded(hu.clone(), location.clone())
-        return self._replays[len(hu)](hu, location)
+        try:
+            if len(hu) > max(1, self._size):
+                self._replay = None
+                self._replay, self._size = self._recorded(hu.clone(), location.clone()), len(hu)
+            replay = self._replay if len(hu) == self._size else None
+            return (replay or self._segment)(hu, location)
+        except torch.OutOfMemoryError:
+            self._replay, self._size = None, 0
+            raise
 
     def _recorded(self, hu: Tensor, location: Tensor) -> "Replay":
-        self._pool = self._pool or torch.cuda.graph_pool_handle()
+        stream = torch.cuda.current_stream()
         try:
-            return _record(self._segment, hu, location, self._pool)
+            return _record(self._segment, hu, location)
         except torch.OutOfMemoryError:
             raise
         except RuntimeError as problem:
             log.warning("no CUDA graph (%s): kernels are launched one by one", problem)
             return self._segment
+        finally:
+            torch.cuda.set_stream(stream)  # a recording that fails leaves its own behind
 
 
 Replay = Callable[[Tensor, Tensor], Tensor]
 
 
-def _record(segment: TorchSegmenter, hu: Tensor, location: Tensor, pool: Any) -> Replay:
+def _record(segment: TorchSegmenter, hu: Tensor, location: Tensor) -> Replay:
     """hu, location: where the inputs of every replay are copied to."""
     stream = torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())
@@ -87,7 +114,7 @@ def _record(segment: TorchSegmenter, hu: Tensor, location: Tensor, pool: Any) ->
         segment(hu, location)
     torch.cuda.current_stream().wait_stream(stream)
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph, pool=pool):
+    with torch.cuda.graph(graph):
         probability = segment(hu, location)
 
     def replay(new_hu: Tensor, new_location: Tensor) -> Tensor:

@@ -27,7 +27,7 @@ def upload(hu: NDArray[np.int16], device: torch.device) -> Tensor:
         event.synchronize()
         buffer.copy_(part)
         target[number * shape[0] :][: len(part)].copy_(buffer, non_blocking=True)
-        event.record()
+        event.record(torch.cuda.current_stream(device))
     torch.cuda.synchronize(device)
     return target
 

@@ -57,5 +57,6 @@ def unreadable(path: Path, problem: Exception) -> WeightsError:
     return WeightsError(
         what=f"the weights cannot be read ({reason})",
         where=str(path),
+        retry_helps=isinstance(problem, OSError),
         advice="Give the path of a GLIA-Net weights file in safetensors format",
     )

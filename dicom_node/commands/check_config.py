@@ -24,7 +24,7 @@ from glianet.weights_file import DEFAULT_WEIGHTS, read_metadata, weights_sha256
 from storage.durable import free_bytes
 
 GIB = 1024**3
-DEVICE_PROBE_TIMEOUT_S = 120.0  # importing torch on a cold disk takes its time
+PROBE_TIMEOUT_S = 120.0  # importing torch on a cold disk takes its time
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 EVERY_ADDRESS = ("0.0.0.0", "::")
 STYLES = {"ok": "green", "warning": "yellow", "error": "red"}
@@ -38,7 +38,15 @@ import sys, torch
 from glianet.device import choose_device
 from glianet.model import ComputeSettings, fitting_ways
 device = choose_device(sys.argv[1])
-print(device, torch.__version__, *fitting_ways(ComputeSettings(*sys.argv[1:]), device)[0])
+backend, precision = fitting_ways(ComputeSettings(*sys.argv[1:]), device)[0]
+print(f"{device} would be used by {backend} in {precision} (torch {torch.__version__})")
+"""
+_WEIGHTS_PROBE = """
+import sys
+from pathlib import Path
+from glianet.checkpoint import load_network
+for name in sys.argv[1:]:
+    load_network(Path(name))
 """
 
 
@@ -177,7 +185,8 @@ def _check_weights(settings: Settings) -> Check:
         except WeightsError as error:
             return Check("weights", "error", str(error))
         seen.append(f"{path.name}{shipped}, SHA-256 {weights_sha256(path)}")
-    return Check("weights", "ok", "; ".join(seen))
+    _, reason = _probe(_WEIGHTS_PROBE, *settings.model.weights) if settings.model.weights else ("", "")
+    return Check("weights", "error" if reason else "ok", reason or "; ".join(seen))
 
 
 def _check_device(settings: Settings) -> Check:
@@ -185,21 +194,26 @@ def _check_device(settings: Settings) -> Check:
     if importlib.util.find_spec("torch") is None:
         return Check("device", "error", "torch is not installed")
     model = settings.model
+    seen, reason = _probe(_DEVICE_PROBE, model.device, model.backend, model.precision)
+    if reason:
+        return Check("device", "error", f"{model.device} cannot be used: {reason}")
+    return Check("device", "ok", seen)
+
+
+def _probe(program: str, *arguments: str) -> tuple[str, str]:
+    """The last line that a program prints, and, where it fails, the last line of its errors."""
     try:
-        probe = subprocess.run(
-            [sys.executable, "-c", _DEVICE_PROBE, model.device, model.backend, model.precision],
+        done = subprocess.run(
+            [sys.executable, "-c", program, *arguments],
             capture_output=True,
             text=True,
-            timeout=DEVICE_PROBE_TIMEOUT_S,
+            timeout=PROBE_TIMEOUT_S,
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return Check("device", "error", f"torch did not answer within {DEVICE_PROBE_TIMEOUT_S:.0f} s")
-    if probe.returncode:
-        reason = probe.stderr.strip().splitlines()[-1] if probe.stderr.strip() else "no answer"
-        return Check("device", "error", f"{model.device} cannot be used: {reason}")
-    device, version, backend, precision = probe.stdout.split()
-    return Check("device", "ok", f"{device} would be used by {backend} in {precision} (torch {version})")
+        return "", f"torch did not answer within {PROBE_TIMEOUT_S:.0f} s"
+    printed, errors = (text.strip().splitlines() or [""] for text in (done.stdout, done.stderr))
+    return printed[-1], (errors[-1] or "no answer") if done.returncode else ""
 
 
 def _check_destinations(settings: Settings, *, echo: bool) -> Iterator[Check]:

@@ -37,7 +37,7 @@ def description_of_analysis(source: SourceSeries, findings: Findings) -> str:
     return (
         f"{slices} analysed by {algorithm}, weights SHA-256 {findings.weights_sha256}, score threshold "
         f"{findings.threshold:g}, window step {findings.step} voxels, {findings.patches_computed} windows "
-        f"computed, {findings.patches_skipped} left out because they could not change the result."
+        f"computed, {findings.patches_skipped} left out (air, outside the head, or without influence on the result)."
     )
 
 

@@ -24,9 +24,9 @@ from glianet.engine import EngineSettings, score_volume
 from glianet.errors import GliaNetError
 from glianet.findings import Findings, Lesion, load_findings, save_findings
 from glianet.lesions import LesionSettings, find_lesions
-from glianet.model import ComputeSettings, Member, Model, plain_probability, prepare_model
+from glianet.model import ComputeSettings, Member, Model, prepare_model
 from glianet.network import GLIANet
-from glianet.segmenters import DTYPES, torch_precisions
+from glianet.segmenters import DTYPES, plain_probability, torch_precisions
 from glianet.volume import Volume
 
 MATRIX_SIZE = 4096

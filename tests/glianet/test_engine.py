@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from glianet.engine import EngineSettings, score_volume
-from glianet.errors import OutOfMemory, SettingsError
+from glianet.errors import OutOfMemory, SettingsError, WeightsError
 from glianet.global_volume import resample_global
 from glianet.lesions import find_lesions
 from glianet.load_model import load_model
@@ -142,7 +142,7 @@ def test_a_volume_of_air_needs_no_patch() -> None:
     hu = np.full((100, 96, 96), -1000, np.int16)
     scores = score_volume(_volume(hu), brightness_model(), progress=lambda *numbers: seen.append(numbers))
     assert not scores.probability.any()
-    assert (scores.patches_computed, scores.patches_skipped, seen) == (0, 2, [(0, 0)])
+    assert (scores.patches_computed, scores.patches_skipped, set(seen)) == (0, 2, {(0, 0)})
 
 
 def test_a_small_volume_gives_what_its_padded_volume_gives() -> None:
@@ -195,7 +195,14 @@ def test_progress_counts_the_patches_that_may_have_to_be_computed() -> None:
     hu = np.full((96, 96, 192), 40, np.int16)
     settings = EngineSettings(step=32, batch_size=3)
     score_volume(_volume(hu), brightness_model(), settings, lambda *numbers: seen.append(numbers))
-    assert seen == [(0, 4), (3, 4), (4, 4)]
+    assert list(dict.fromkeys(seen)) == [(0, 4), (3, 4), (4, 4)]
+
+
+def test_risks_that_are_no_numbers_are_weights_that_cannot_be_used() -> None:
+    model = brightness_model()
+    model.members[0].network.localizer_loss.conv2.weight.data.fill_(3e38)
+    with pytest.raises(WeightsError, match="risks that are no numbers"):
+        score_volume(_volume(formula_volume((96, 96, 96), seed=1)), model)
 
 
 def test_an_exception_of_the_observer_ends_the_computation() -> None:

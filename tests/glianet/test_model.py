@@ -21,7 +21,7 @@ from glianet.model import (
     ways_to_compute,
 )
 from glianet.network import GLIANet
-from glianet.segmenters import Segmenter, TorchSegmenter
+from glianet.segmenters import PlainSegmenter, Segmenter, TorchSegmenter
 from glianet.weights_file import DEFAULT_WEIGHTS, combined_sha256, weights_sha256
 
 CPU = torch.device("cpu")
@@ -219,18 +219,18 @@ def test_one_voxel_may_be_far_off_in_fewer_bits_but_not_in_float32(
     _fake(monkeypatch, dict.fromkeys(ways, _off_by_a_half_at_one_voxel))
     model = prepare_model([network], ComputeSettings("cpu", precision="bfloat16"))
     assert model.description == "openvino bfloat16 on cpu"
-    with pytest.raises(BackendError, match="backend 'torch' in float32"):
-        prepare_model([network], ComputeSettings("cpu", "torch", "float32"))
+    model = prepare_model([network], ComputeSettings("cpu", "torch", "float32"))
+    assert isinstance(model.members[0].segment, PlainSegmenter)
 
 
 @pytest.mark.usefixtures("ways", "quick_network")
-def test_no_way_is_left_when_all_compute_something_else(
+def test_the_network_as_it_is_written_down_is_left_when_all_else_computes_something_else(
     network: GLIANet, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     _fake(monkeypatch, dict.fromkeys(ways_to_compute(CPU), _off_by_a_half))
-    with pytest.raises(BackendError, match="backend 'torch' in float32"):
-        prepare_model([network], ON_CPU)
-    assert len(caplog.records) == 1
+    model = prepare_model([network], ON_CPU)
+    assert isinstance(model.members[0].segment, PlainSegmenter) and model.description == "torch float32 on cpu"
+    assert len(caplog.records) == 3 and "as it is written down" in caplog.text
 
 
 @pytest.mark.usefixtures("ways", "quick_network")

@@ -8,8 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from glianet.model import plain_probability
 from glianet.network import GLIANet
+from glianet.segmenters import plain_probability
 from glianet.windows import to_channels
 from tests.glianet.formulas import formula_volume
 
