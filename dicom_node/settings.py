@@ -157,6 +157,13 @@ def _names(value: object) -> object:
     return tuple(value) if isinstance(value, list) else value
 
 
+def _each_once(names: tuple[str, ...]) -> tuple[str, ...]:
+    twice = {name for name in names if names.count(name) > 1}
+    if twice:
+        raise ValueError(f"each axis once; {', '.join(sorted(twice))} stands twice")
+    return names
+
+
 Axis = Literal["head-foot", "front-back", "left-right"]
 
 
@@ -165,7 +172,7 @@ class ModelSettings(Table):
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:[0-9]+)?)$")
     backend: Literal["auto", "torch", "openvino"] = "auto"
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    flips: Annotated[tuple[Axis, ...], _as_tuple] = ()
+    flips: Annotated[tuple[Axis, ...], _as_tuple, AfterValidator(_each_once)] = ()
     threads: int = Field(0, ge=0, le=1024)
     step: Literal[16, 24, 32, 48, 64, 96] = 48
     exact: bool = False

@@ -41,7 +41,7 @@ def run_worker(settings: Settings, commands: Connection) -> None:
     db = open_database(folders.database)
     owner = f"worker:{os.getpid()}:analysis"
     _load_early(load)
-    log.info("worker ready")
+    log.info("worker ready")  # also where no model is: each series that comes gets the reason
     while not stop.is_set():
         try:
             worked = analyse_next(db, folders, settings, load, owner, system_clock, stop.is_set)

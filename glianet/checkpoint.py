@@ -40,7 +40,8 @@ def load_network(path: Path = DEFAULT_WEIGHTS, device: str = "cpu") -> LoadedNet
     except (OSError, safetensors.SafetensorError) as problem:
         raise unreadable(path, problem) from problem
     network = GLIANet()
-    check_tensors(tensors, network.state_dict(), path, "Give a file that the training module wrote")
+    advice = "Give a file that the training module or import-checkpoint wrote"
+    check_tensors(tensors, network.state_dict(), path, advice)
     network.load_state_dict(tensors)
     network.to(choose_device(device)).eval()
     return LoadedNetwork(network, hashlib.sha256(content).hexdigest(), read_metadata(path))

@@ -59,10 +59,12 @@ def predict(
     precision: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
     flip: Annotated[
         list[str] | None,
-        typer.Option(help="Average with the mirror image: head-foot, front-back, left-right; doubles the time."),
+        typer.Option(
+            help="Average with the mirror image: head-foot, front-back, left-right; each doubles the time."
+        ),
     ] = None,
     exact: Annotated[
-        bool, typer.Option("--exact", help="Compute every patch: air, and those that cannot change a finding.")
+        bool, typer.Option("--exact", help="Compute every patch: air, outside the head, and those that cannot change a finding.")
     ] = False,
     threshold: Annotated[float, typer.Option(help="Score above which a voxel is taken, 0 to 1.")] = 0.5,
     probability: Annotated[
@@ -95,6 +97,7 @@ def predict(
                     risk_overlap=RISK_MAP_OVERLAP if risk_map else None,
                 ),
                 lesions=LesionSettings(threshold=threshold),
+                probability=probability,
                 progress=advance,
             )
     except GliaNetError as problem:
@@ -130,7 +133,7 @@ def import_checkpoint(
     typer.echo(f"Wrote {weights} (SHA-256 {imported.target_sha256})")
     typer.echo(LICENCE_NOTICE)
     typer.echo("To use them, put this line into config.toml, under [model]:")
-    typer.echo(f"weights = {json.dumps(str(weights.absolute()), ensure_ascii=False)}")
+    typer.echo(f"weights = {json.dumps([str(weights.absolute())], ensure_ascii=False)}")
 
 
 @app.command()
@@ -207,6 +210,12 @@ def _print_findings(findings: Findings, files: tuple[Path, ...]) -> None:
         console.print(f"No aneurysm found at a score above {findings.threshold:g}.")
     for path in files:
         console.print(str(path), soft_wrap=True, highlight=False)
+    console.print(
+        f"{findings.computation}; {findings.patches_computed} patches computed, {findings.patches_skipped} left out; "
+        f"weights SHA-256 {findings.weights_sha256}",
+        soft_wrap=True,
+        highlight=False,
+    )
     console.print(NOTICE)
 
 

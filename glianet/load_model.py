@@ -9,7 +9,7 @@ from glianet.errors import BackendError, WeightsError
 from glianet.model import ComputeSettings, Model, prepare_model
 from glianet.weights_file import DEFAULT_WEIGHTS, combined_sha256
 
-LIBRARY_ERRORS = (RuntimeError, ImportError, KeyError, ValueError, MemoryError)
+LIBRARY_ERRORS = (RuntimeError, ImportError, KeyError, ValueError, MemoryError, OSError)
 """What safetensors, torch and OpenVINO raise beside their own errors: odd headers, drivers, no memory."""
 
 

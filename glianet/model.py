@@ -89,7 +89,8 @@ class ComputeSettings:
         if self.threads < 0:
             raise SettingsError(what=f"{self.threads} is less than 0", where="threads")
         if not set(self.flips) <= set(FLIP_AXES) or len(set(self.flips)) != len(self.flips):
-            raise SettingsError(what=f"they are not different ones of {', '.join(FLIP_AXES)}", where="flips")
+            names = ", ".join(map(repr, self.flips))
+            raise SettingsError(what=f"{names}: not each a different one of {', '.join(FLIP_AXES)}", where="flips")
 
 
 @dataclass(frozen=True)
@@ -177,11 +178,13 @@ def fitting_ways(settings: ComputeSettings, device: torch.device) -> list[tuple[
         if settings.backend in ("auto", backend) and precision == wanted
     ]
     if not fitting:
+        openvino = any(backend == "openvino" for backend, _ in there)
+        missing = "" if openvino or device.type != "cpu" else ", or install the extra openvino"
         offered = ", ".join(f"{backend} in {precision}" for backend, precision in there)
         raise BackendError(
             what=f"backend {settings.backend!r} in precision {settings.precision!r} is not to be had here",
             where=f"device {device}",
-            advice=f"There is {offered}; pip install 'glia-node[openvino]' adds OpenVINO for the CPU",
+            advice=f"There is {offered}; choose one of these, or \"auto\"{missing}",
         )
     return fitting
 

@@ -44,20 +44,21 @@ def predict(
     compute: ComputeSettings | None = None,
     engine: EngineSettings,
     lesions: LesionSettings,
+    probability: bool = False,
     progress: Progress | None = None,
 ) -> Prediction:
     """Writes mask.nii.gz (lesion numbers) and, last, findings.json to `folder`.
 
-    Beside them probability.nii.gz where `engine` has no threshold, hence gives the probability of every voxel, and
-    risk.nii.gz where it has an overlap for the risk map. image: a NIfTI file, whose orientation the results share, or a
-    folder with one DICOM series, whose results have the canonical orientation. Raises GliaNetError when input or
-    weights are not usable, OSError when writing fails.
+    Beside them probability.nii.gz where it is asked for (`engine` must have no threshold, or it holds nothing below),
+    and risk.nii.gz where `engine` has an overlap for the risk map. image: a NIfTI file, whose orientation the results
+    share, or a folder with one DICOM series, whose results have the canonical orientation. Raises GliaNetError when
+    input or weights are not usable, OSError when writing fails.
     """
     volume, orientation = read_image(image)
     loaded = load_model(weights, compute)
     scores = score_volume(volume, loaded.model, engine, progress)
     findings = find_lesions(scores, volume, lesions, weights_sha256=loaded.sha256)
-    return Prediction(findings, _write(findings, scores, folder, orientation))
+    return Prediction(findings, _write(findings, scores, folder, orientation, probability))
 
 
 def read_image(image: Path) -> tuple[Volume, str]:
@@ -95,12 +96,14 @@ def _folder_reader(folder: Path) -> Reader:
     )
 
 
-def _write(findings: Findings, scores: Scores, folder: Path, orientation: str) -> tuple[Path, ...]:
+def _write(
+    findings: Findings, scores: Scores, folder: Path, orientation: str, probability: bool
+) -> tuple[Path, ...]:
     folder.mkdir(parents=True, exist_ok=True)
     document = folder / "findings.json"
     document.unlink(missing_ok=True)
     written = []
-    for name, make in _images(findings, scores):
+    for name, make in _images(findings, scores, probability):
         path = folder / f"{name}.nii.gz"
         path.unlink(missing_ok=True)  # of an earlier run that had other settings
         array = make()
@@ -111,11 +114,13 @@ def _write(findings: Findings, scores: Scores, folder: Path, orientation: str) -
     return (*written, document)
 
 
-def _images(findings: Findings, scores: Scores) -> tuple[tuple[str, Callable[[], Array | None]], ...]:
+def _images(
+    findings: Findings, scores: Scores, probability: bool
+) -> tuple[tuple[str, Callable[[], Array | None]], ...]:
     """Name of each image, and what makes it, or None: one at a time is in memory."""
     risk = scores.fine_risk
     return (
         ("mask", lambda: findings.labels),
-        ("probability", lambda: scores.probability if scores.threshold is None else None),
+        ("probability", lambda: scores.probability if probability else None),
         ("risk", lambda: risk.to_map(scores.shape) if risk else None),
     )

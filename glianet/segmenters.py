@@ -168,6 +168,9 @@ def openvino_precisions() -> tuple[str, ...]:
         import openvino
     except ImportError:
         return ()
+    except OSError as problem:
+        log.warning("OpenVINO is installed but does not load (%s)", problem)
+        return ()
     capabilities = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     names = {"FP32": "float32", "BF16": "bfloat16", "FP16": "float16"}
     return tuple(name for capability, name in names.items() if capability in capabilities)

@@ -58,5 +58,7 @@ def unreadable(path: Path, problem: Exception) -> WeightsError:
         what=f"the weights cannot be read ({reason})",
         where=str(path),
         retry_helps=isinstance(problem, OSError),
-        advice="Give the path of a GLIA-Net weights file in safetensors format",
+        advice="A checkpoint of PyTorch goes through glianet import-checkpoint first"
+        if path.suffix in (".pt", ".pth")
+        else "Give the path of a GLIA-Net weights file in safetensors format",
     )

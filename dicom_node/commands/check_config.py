@@ -20,7 +20,7 @@ from rich.text import Text
 from dicom_node.commands.running_node import find_running_node
 from dicom_node.settings import DestinationSettings, Settings
 from glianet.errors import WeightsError
-from glianet.weights_file import DEFAULT_WEIGHTS, read_metadata, weights_sha256
+from glianet.weights_file import DEFAULT_WEIGHTS, combined_sha256, read_metadata, weights_sha256
 from storage.durable import free_bytes
 
 GIB = 1024**3
@@ -36,17 +36,25 @@ _PORT_ADVICE = {
 _DEVICE_PROBE = """
 import sys, torch
 from glianet.device import choose_device
+from glianet.errors import GliaNetError
 from glianet.model import ComputeSettings, fitting_ways
-device = choose_device(sys.argv[1])
-backend, precision = fitting_ways(ComputeSettings(*sys.argv[1:]), device)[0]
+try:
+    device = choose_device(sys.argv[1])
+    backend, precision = fitting_ways(ComputeSettings(*sys.argv[1:]), device)[0]
+except GliaNetError as problem:
+    sys.exit(str(problem))
 print(f"{device} would be used by {backend} in {precision} (torch {torch.__version__})")
 """
 _WEIGHTS_PROBE = """
 import sys
 from pathlib import Path
 from glianet.checkpoint import load_network
-for name in sys.argv[1:]:
-    load_network(Path(name))
+from glianet.errors import GliaNetError
+try:
+    for name in sys.argv[1:]:
+        load_network(Path(name))
+except GliaNetError as problem:
+    sys.exit(str(problem))
 """
 
 
@@ -176,7 +184,7 @@ def _check_folder(settings: Settings) -> Check:
 
 def _check_weights(settings: Settings) -> Check:
     shipped = "" if settings.model.weights else " (shipped: trained on phantoms only, no diagnostic value)"
-    seen = []
+    seen, digests = [], []
     for path in [Path(name) for name in settings.model.weights] or [DEFAULT_WEIGHTS]:
         if not path.is_file():
             return Check("weights", "error", f"{path} is not there: set model.weights to safetensors files")
@@ -184,7 +192,10 @@ def _check_weights(settings: Settings) -> Check:
             read_metadata(path)
         except WeightsError as error:
             return Check("weights", "error", str(error))
-        seen.append(f"{path.name}{shipped}, SHA-256 {weights_sha256(path)}")
+        digests.append(weights_sha256(path))
+        seen.append(f"{path.name}{shipped}, SHA-256 {digests[-1]}")
+    if len(digests) > 1:
+        seen.append(f"together, as in results: SHA-256 {combined_sha256(digests)}")
     _, reason = _probe(_WEIGHTS_PROBE, *settings.model.weights) if settings.model.weights else ("", "")
     return Check("weights", "error" if reason else "ok", reason or "; ".join(seen))
 
@@ -196,7 +207,7 @@ def _check_device(settings: Settings) -> Check:
     model = settings.model
     seen, reason = _probe(_DEVICE_PROBE, model.device, model.backend, model.precision)
     if reason:
-        return Check("device", "error", f"{model.device} cannot be used: {reason}")
+        return Check("device", "error", f"model.device, backend, precision: {reason}")
     return Check("device", "ok", seen)
 
 

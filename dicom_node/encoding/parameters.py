@@ -9,7 +9,7 @@ def algorithm_parameters(findings: Findings) -> dict[str, str]:
         "weights SHA-256": findings.weights_sha256,
         "score threshold": f"{findings.threshold:g}",
         "smallest lesion": f"{findings.minimum_volume_mm3:g} mm3 ({findings.minimum_voxels} voxels)",
-        "window step": f"{findings.step} voxels",
-        "windows that cannot matter": "computed" if findings.exact else "skipped",
+        "block step": f"{findings.step} voxels",
+        "image blocks of air, outside the head or without influence": "computed" if findings.exact else "left out",
         "computation": findings.computation or "not recorded",
     }

@@ -34,10 +34,12 @@ def description_of_analysis(source: SourceSeries, findings: Findings) -> str:
     """Which series was looked at, by what, and with which parameters."""
     slices = f"{source.geometry.shape[0]} slices of {description_of_series(source.datasets[0])}"
     algorithm = f"{findings.algorithm_name} {findings.algorithm_version}"
+    computation = f", computed by {findings.computation}" if findings.computation else ""
     return (
         f"{slices} analysed by {algorithm}, weights SHA-256 {findings.weights_sha256}, score threshold "
-        f"{findings.threshold:g}, window step {findings.step} voxels, {findings.patches_computed} windows "
-        f"computed, {findings.patches_skipped} left out (air, outside the head, or without influence on the result)."
+        f"{findings.threshold:g}, block step {findings.step} voxels, {findings.patches_computed} image blocks "
+        f"computed, {findings.patches_skipped} left out (air, outside the head, or without influence on the "
+        f"result){computation}."
     )
 
 

@@ -93,8 +93,8 @@ def _fake(monkeypatch: pytest.MonkeyPatch, changes: dict[tuple[str, str], Callab
     [
         ({"backend": "tensorrt"}, "backend: 'tensorrt' is none of auto, torch, openvino"),
         ({"precision": "int8"}, "precision: 'int8' is none of auto, float32, bfloat16, float16"),
-        ({"flips": ("up-down",)}, "flips: they are not different ones of head-foot, front-back, left-right"),
-        ({"flips": ("left-right", "left-right")}, "flips: they are not different ones"),
+        ({"flips": ("up-down",)}, "flips: 'up-down': not each a different one of head-foot, front-back, left-right"),
+        ({"flips": ("left-right", "left-right")}, "flips: 'left-right', 'left-right': not each a different one"),
         ({"threads": -1}, "threads: -1 is less than 0"),
     ],
 )

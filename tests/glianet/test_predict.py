@@ -43,7 +43,7 @@ class _ReaderProblem(Exception):
 
 
 def _predict(
-    image: Path, folder: Path, weights: Path, engine: EngineSettings = NODE_WAY
+    image: Path, folder: Path, weights: Path, engine: EngineSettings = NODE_WAY, probability: bool = False
 ) -> Prediction:
     """Formula weights take much of the volume for an aneurysm."""
     return predict(
@@ -53,6 +53,7 @@ def _predict(
         compute=ComputeSettings("cpu", "torch"),
         engine=engine,
         lesions=LesionSettings(),
+        probability=probability,
     )
 
 
@@ -79,14 +80,15 @@ def test_mask_and_findings_are_what_is_written_and_an_older_risk_map_goes(
     _write_image(tmp_path / "cta.nii.gz", "LPS")
     (tmp_path / "results").mkdir()
     (tmp_path / "results" / "risk.nii.gz").write_text("of an earlier run")
-    _predict(tmp_path / "cta.nii.gz", tmp_path / "results", formula_weights)
+    engine = EngineSettings(threshold=0.5, exact=True)
+    _predict(tmp_path / "cta.nii.gz", tmp_path / "results", formula_weights, engine)
     assert sorted(path.name for path in (tmp_path / "results").iterdir()) == ["findings.json", "mask.nii.gz"]
 
 
 def test_a_nifti_file_gives_four_files_on_its_own_grid(formula_weights: Path, tmp_path: Path) -> None:
     source, folder = tmp_path / "cta.nii.gz", tmp_path / "results" / "case"
     _write_image(source, "RAS")
-    prediction = _predict(source, folder, formula_weights, EngineSettings(risk_overlap=0.84))
+    prediction = _predict(source, folder, formula_weights, EngineSettings(risk_overlap=0.84), probability=True)
     assert sorted(path.name for path in folder.iterdir()) == [
         "findings.json",
         "mask.nii.gz",
