@@ -64,7 +64,10 @@ def predict(
         ),
     ] = None,
     exact: Annotated[
-        bool, typer.Option("--exact", help="Compute every patch: air, outside the head, and those that cannot change a finding.")
+        bool,
+        typer.Option(
+            "--exact", help="Compute every patch: air, outside the head, and those that cannot change a finding."
+        ),
     ] = False,
     threshold: Annotated[float, typer.Option(help="Score above which a voxel is taken, 0 to 1.")] = 0.5,
     probability: Annotated[

@@ -12,18 +12,18 @@ from torch import Tensor
 from glianet.decisions import Decisions
 from glianet.device import float32_convolutions
 from glianet.errors import SettingsError, WeightsError, no_room_for_a_patch
-from glianet.global_volume import resample_global
 from glianet.head import find_head, patches_with_head
-from glianet.model import Flip, Member, Model
+from glianet.locator import Locator, locate_volume
+from glianet.model import Model
 from glianet.probability_store import ProbabilityStore
-from glianet.risk import risk_grid, step_for_overlap
+from glianet.risk import step_for_overlap
 from glianet.scores import RiskGrid, Scores, coverage
 from glianet.slab import Slab
-from glianet.tiling import GLOBAL_SIZE, PATCH_SIZE, global_box, pad_to_patch
+from glianet.tiling import PATCH_SIZE, pad_to_patch
 from glianet.upload import upload
 from glianet.volume import Volume
 from glianet.window_grid import Index, WindowGrid, window_grid
-from glianet.windows import AIR_AND_BELOW_HU, to_channels
+from glianet.windows import AIR_AND_BELOW_HU
 
 PATCH_BYTES = 1.2e9
 """Memory of a CUDA device that a patch needs while it is computed: features in float32 and cuDNN's own."""
@@ -93,7 +93,7 @@ def score_volume(
     store = ProbabilityStore(volume.shape, before, threshold)
     counts = [coverage(starts, length).sum(axis=1) for starts, length in zip(grid.starts, grid.shape, strict=True)]
     with torch.inference_mode(), float32_convolutions():
-        locators = _locators(model, hu)
+        locators = locate_volume(model, hu)
         report = progress or _no_progress
         alive = _Alive(report, int(np.count_nonzero(wanted)))
         risk = _mean_risk(locators, grid, alive)
@@ -123,49 +123,7 @@ def _wanted(hu: NDArray[np.int16], grid: WindowGrid, exact: bool) -> Flags:
     return tissue & patches_with_head(find_head(hu), grid)
 
 
-class _Locator:
-    """What one member's global positioning network knows about the patches of one volume, as it is or mirrored."""
-
-    def __init__(self, member: Member, flip: Flip, shape: Index, global_channels: Tensor) -> None:
-        self.member = member
-        self.flip = flip
-        self._shape = shape
-        mirrored = global_channels.flip([axis + 2 for axis in flip]) if flip else global_channels
-        self._features = member.network.global_features(mirrored)
-
-    def risks(self, grid: WindowGrid, alive: Progress) -> NDArray[np.float32]:
-        """(Nz, Ny, Nx)."""
-        z, y, x = (self._ends(axis, starts) for axis, starts in enumerate(grid.starts))
-        return risk_grid(self.member.network, self._features, (z, y, x), alive)
-
-    def _ends(self, axis: int, starts: Sequence[int]) -> list[tuple[int, int]]:
-        """The ends of boxes along one axis."""
-        boxes = (self._box([start if number == axis else 0 for number in range(3)]) for start in starts)
-        return [(box[2 * axis], box[2 * axis + 1]) for box in boxes]
-
-    def probability(self, patches: Tensor, starts: Sequence[Index]) -> Tensor:
-        """(N, 96, 96, 96) float32 of patches (N, 96, 96, 96) HU, in their own orientation."""
-        location = self.member.network.global_localizer(self._features, [self._box(start) for start in starts])
-        axes = [axis + 1 for axis in self.flip]
-        probability = self.member.segment(patches.flip(axes) if axes else patches, location)
-        return probability.flip(axes) if axes else probability
-
-    def _box(self, start: Sequence[int]) -> list[int]:
-        """The patch's box in the (mirrored) global image."""
-        box = list(global_box(start, self._shape))
-        for axis in self.flip:
-            first, last = box[2 * axis : 2 * axis + 2]
-            box[2 * axis : 2 * axis + 2] = GLOBAL_SIZE - 1 - last, GLOBAL_SIZE - 1 - first
-        return box
-
-
-def _locators(model: Model, hu: NDArray[np.int16]) -> list[_Locator]:
-    image = torch.from_numpy(resample_global(hu)[np.newaxis]).to(model.device)
-    channels = to_channels(image)
-    return [_Locator(member, flip, hu.shape, channels) for member in model.members for flip in model.flips]
-
-
-def _mean_risk(locators: Sequence[_Locator], grid: WindowGrid, alive: Progress) -> NDArray[np.float32]:
+def _mean_risk(locators: Sequence[Locator], grid: WindowGrid, alive: Progress) -> NDArray[np.float32]:
     """(Nz, Ny, Nx): mean over members and flips. Raises WeightsError where it is no number."""
     total = np.zeros(grid.patches, np.float64)
     for locator in locators:
@@ -191,7 +149,7 @@ class _Alive:
 
 
 def _fine_risk(
-    locators: Sequence[_Locator], shape: Index, before: Index, overlap: float | None, alive: Progress
+    locators: Sequence[Locator], shape: Index, before: Index, overlap: float | None, alive: Progress
 ) -> RiskGrid | None:
     if overlap is None:
         return None
@@ -206,7 +164,7 @@ class _Run:
         self,
         hu: Tensor,
         grid: WindowGrid,
-        locators: Sequence[_Locator],
+        locators: Sequence[Locator],
         settings: EngineSettings,
         progress: Progress,
     ) -> None:

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from glianet.allocator import keep_freed_memory
 from glianet.benchmark.memory import peak_bytes, resident_bytes
@@ -25,8 +24,7 @@ from glianet.errors import GliaNetError
 from glianet.findings import Findings, Lesion, load_findings, save_findings
 from glianet.lesions import LesionSettings, find_lesions
 from glianet.model import ComputeSettings, Member, Model, prepare_model
-from glianet.network import GLIANet
-from glianet.segmenters import DTYPES, plain_probability, torch_precisions
+from glianet.segmenters import DTYPES, PlainSegmenter, torch_precisions
 from glianet.volume import Volume
 
 MATRIX_SIZE = 4096
@@ -110,7 +108,7 @@ def _model(request: Request, device: torch.device) -> Model:
     networks = [load_network(Path(request.weights)).network for _ in range(request.networks)]
     if request.kind == REFERENCE:
         network = networks[0].to(device=device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-        return Model((Member(network, _PlainSegmenter(network)),), device)
+        return Model((Member(network, PlainSegmenter(network)),), device)
     settings = ComputeSettings(
         device=request.device,
         backend=request.backend,
@@ -119,19 +117,6 @@ def _model(request: Request, device: torch.device) -> Model:
         flips=request.flips,
     )
     return prepare_model(networks, settings)
-
-
-class _PlainSegmenter:
-    """`GLIANet.segment` as it is written down."""
-
-    backend = "torch"
-    precision = "float32"
-
-    def __init__(self, network: GLIANet) -> None:
-        self._network = network
-
-    def __call__(self, hu: Tensor, location: Tensor) -> Tensor:
-        return plain_probability(self._network, hu, location)
 
 
 def _measure_patches(evaluate: Evaluate, patches: Patches, request: Request) -> Measured:

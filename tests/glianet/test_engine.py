@@ -260,7 +260,7 @@ def test_the_shipped_network_finds_the_same_with_and_without_what_is_left_out() 
     phantom = make_phantom(900_007, evaluation_settings())
     largest = max(phantom.aneurysms, key=lambda planted: planted.volume_mm3)
     centre = np.argwhere(phantom.labels == largest.number).mean(axis=0).astype(int)
-    _, y, x = (slice(max(0, middle - 80), middle + 80) for middle in centre)
+    _, y, x = (slice(max(0, middle - 60), middle + 60) for middle in centre)
     volume = Volume(np.ascontiguousarray(phantom.hu[:, y, x]), phantom.affine)
     model = load_model(settings=ComputeSettings("cpu")).model
     quick = find_lesions(score_volume(volume, model, EngineSettings(threshold=0.5)), volume)

@@ -346,7 +346,7 @@ def test_the_command_says_what_it_read_and_wrote_and_what_to_do_next(
         LICENCE_NOTICE,
     ]
     assert "config.toml" in lines[3] and "[model]" in lines[3]
-    assert tomllib.loads(lines[4]) == {"weights": str(target)}
+    assert tomllib.loads(lines[4]) == {"weights": [str(target)]}
     assert load_network(target).metadata["source_sha256"] == digests[0]
 
 

@@ -44,7 +44,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def loaded(weights: Path) -> LoadedModel:
     """The same network in this process."""
     torch.set_num_threads(THREADS)
-    return load_model([weights], ComputeSettings("cpu", threads=THREADS))
+    return load_model([weights], ComputeSettings("cpu", "torch", threads=THREADS))
 
 
 @pytest.fixture(scope="session")
@@ -53,6 +53,7 @@ def model(weights: Path) -> Model:
     table = {
         "weights": str(weights),
         "device": "cpu",
+        "backend": "torch",  # ready sooner than OpenVINO, and most tests start a node
         "threads": THREADS,
         "step": STEP,
         "threshold": THRESHOLD,
