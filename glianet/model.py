@@ -221,9 +221,8 @@ def check_segmenter(segment: Segmenter, network: GLIANet, device: torch.device) 
     Raises BackendError when the two differ by more than the precision explains: a library that computes something else
     must not stay unnoticed. OutOfMemory when the device cannot hold the patch.
     """
-    hu, location = (tensor.to(device) for tensor in _check_patch())
-    if segment.backend == "torch" and device.type == "cpu":  # takes any size, and a start is waited for
-        hu = hu[:, :CHECK_SIZE, :CHECK_SIZE, :CHECK_SIZE]
+    any_size = segment.backend == "torch" and device.type == "cpu"  # a start is waited for
+    hu, location = (tensor.to(device) for tensor in _check_patch(CHECK_SIZE if any_size else PATCH_SIZE))
     if device.type == "cuda":  # a batch, and the same the other way round: a recording must not repeat itself
         hu, location = torch.cat((hu, hu.flip(1))), torch.cat((location, location))
     with torch.inference_mode(), float32_convolutions():
@@ -269,11 +268,11 @@ def _first_line(problem: RuntimeError) -> str:
     return str(problem).strip().partition("\n")[0]
 
 
-def _check_patch() -> tuple[Tensor, Tensor]:
-    """HU (1, 96, 96, 96) int16 of bright tubes and balls in brain and bone, and a location (1, 32, 6, 6, 6)."""
+def _check_patch(size: int) -> tuple[Tensor, Tensor]:
+    """HU (1, S, S, S) int16 of bright tubes and balls in brain and bone, and a location (1, 32, 6, 6, 6)."""
     rng = np.random.default_rng(CHECK_SEED)
-    z, y, x = np.mgrid[:PATCH_SIZE, :PATCH_SIZE, :PATCH_SIZE]
-    hu = np.full((PATCH_SIZE,) * 3, 40.0)
+    z, y, x = np.mgrid[:size, :size, :size]
+    hu = np.full((size,) * 3, 40.0)
     hu[(z > 80) & (y > 20)] = 900
     hu[(z < 8) & (x < 60)] = -1000
     for centre in rng.uniform(12, 76, (12, 3)):
@@ -287,4 +286,4 @@ def _check_patch() -> tuple[Tensor, Tensor]:
 
 CHECK_SEED = 20210100
 CHECK_SIZE = 48
-"""Edge of the part of the check patch for PyTorch on the CPU."""
+"""Edge of the check patch for PyTorch on the CPU."""
