@@ -10,9 +10,10 @@ from torch import Tensor
 
 from glianet.benchmark.yardstick import evaluate_plainly
 from glianet.global_volume import resample_global
-from glianet.model import Flip, Member, Model
+from glianet.locator import Locator
+from glianet.model import Model
 from glianet.network import GLIANet
-from glianet.tiling import GLOBAL_SIZE, PATCH_SIZE, Box, global_box, pad_to_patch
+from glianet.tiling import PATCH_SIZE, global_box, pad_to_patch
 from glianet.windows import to_channels
 
 Evaluate = Callable[[int], Tensor]
@@ -29,6 +30,8 @@ class Patches:
         hu, _ = pad_to_patch(volume_hu)
         windows = (tuple(slice(first, first + PATCH_SIZE) for first in start) for start in starts)
         self.hu = torch.from_numpy(np.stack([hu[window] for window in windows])).to(device)
+        self.shape = hu.shape
+        self.starts = [(z, y, x) for z, y, x in starts]
         self.boxes = [global_box(start, hu.shape) for start in starts]
         self.global_channels = to_channels(torch.from_numpy(resample_global(hu)[np.newaxis]).to(device))
         self.device = device
@@ -68,39 +71,14 @@ def by_yardstick(network: GLIANet, patches: Patches) -> Evaluate:
 
 def by_model(model: Model, patches: Patches) -> Evaluate:
     """As the engine does it: the global branch has been computed once, its location feature and the rest by patch."""
-    views = [_View(member, flip, patches) for member in model.members for flip in model.flips]
+    locators = [
+        Locator(member, flip, patches.shape, patches.global_channels)
+        for member in model.members
+        for flip in model.flips
+    ]
 
     def evaluate(number: int) -> Tensor:
-        total = views[0].probability(number)
-        for view in views[1:]:
-            total = total + view.probability(number)
-        return total / len(views)
+        hu, starts = patches.hu[number : number + 1], [patches.starts[number]]
+        return torch.stack([locator.probability(hu, starts)[0] for locator in locators]).mean(0)
 
     return evaluate
-
-
-class _View:
-    """One network's evaluation of the volume as it is, or mirrored."""
-
-    def __init__(self, member: Member, flip: Flip, patches: Patches) -> None:
-        self._member = member
-        self._axes = [axis + 1 for axis in flip]
-        self._hu = patches.hu
-        self._boxes = [_mirrored(box, flip) for box in patches.boxes]
-        channels = patches.global_channels
-        self._features = member.network.global_features(channels.flip([axis + 2 for axis in flip]))
-
-    def probability(self, number: int) -> Tensor:
-        location = self._member.network.global_localizer(self._features, [self._boxes[number]])
-        hu = self._hu[number : number + 1]
-        probability = self._member.segment(hu.flip(self._axes) if self._axes else hu, location)
-        return (probability.flip(self._axes) if self._axes else probability)[0]
-
-
-def _mirrored(box: Box, flip: Flip) -> list[int]:
-    """The box in the global image mirrored along the axes."""
-    ends = list(box)
-    for axis in flip:
-        first, last = box[2 * axis], box[2 * axis + 1]
-        ends[2 * axis], ends[2 * axis + 1] = GLOBAL_SIZE - 1 - last, GLOBAL_SIZE - 1 - first
-    return ends
