@@ -11,12 +11,13 @@ import structlog
 from dicom_node.clock import Clock
 from dicom_node.eligibility import check_contrast
 from dicom_node.errors import NodeError
+from dicom_node.failures import CANNOT_COMPUTE
 from dicom_node.folders import Folders
 from dicom_node.read_series import inspect_series, read_headers, read_volume
 from dicom_node.reasons import NotAnalysable
 from dicom_node.settings import Settings
 from glianet.engine import EngineSettings, score_volume
-from glianet.errors import BackendError, DeviceError, GliaNetError, WeightsError
+from glianet.errors import BackendError, DeviceError, DeviceLost, GliaNetError, WeightsError
 from glianet.findings import Findings, save_findings
 from glianet.lesions import LesionSettings, find_lesions
 from glianet.load_model import LoadedModel
@@ -30,9 +31,6 @@ from storage.jobs import claim_series, conclude_analysis, fail, give_back, postp
 from storage.series import SeriesRow, instance_paths
 from storage.spool import Spool
 from storage.states import SeriesState
-
-CANNOT_COMPUTE = "cannot-compute"
-"""Reason of a series that was set aside because of the weights, the device or the backend, not because of itself."""
 
 NOT_OF_THE_SERIES = (WeightsError, DeviceError, BackendError)
 
@@ -59,7 +57,7 @@ def analyse_next(
     load: gives the model; raises GliaNetError where weights, device or backend are not usable.
 
     The claim's lease is renewed as patches are computed. A series that a late slice re-opened meanwhile loses
-    its claim and is left alone; a stop gives the claim back without counting the attempt.
+    its claim and is left alone; a stop gives the claim back without counting the attempt. Raises DeviceLost.
     """
     lease = timedelta(seconds=settings.model.lease_s)
     claim = claim_series(db, SeriesState.QUEUED, owner, clock(), lease)
@@ -91,6 +89,8 @@ def _analyse_or_say_why_not(
     except NotAnalysable as refusal:
         refuse(db, claim, str(refusal.reason), refusal.detail, clock())
         log.info("series refused", series=claim.series_instance_uid, reason=str(refusal.reason))
+    except DeviceLost:
+        raise  # the process must end: whoever starts it again counts the crash and frees the series
     except (GliaNetError, NodeError, OSError, RuntimeError, MemoryError) as error:
         log.error("analysis failed", series=claim.series_instance_uid, error=str(error), exc_info=True)
         if isinstance(error, NOT_OF_THE_SERIES) and not error.retry_helps:
@@ -117,8 +117,8 @@ def _analyse(
     findings, risk = _find(volume, loaded, settings, keep_claim)
     path = _findings_path(claim)
     save_findings(findings, folders.findings / path)
-    _save_risk_map(risk, volume, folders.findings / path)
-    detail = _describe(findings, volume, (clock() - started).total_seconds())
+    risk_map = _save_risk_map(risk, volume, folders.findings / path)
+    detail = _describe(findings, volume, (clock() - started).total_seconds()) | risk_map
     conclude_analysis(db, claim, str(path), findings.weights_sha256, len(findings.lesions), detail, clock())
     log.info("analysis finished", series=claim.series_instance_uid, **detail)
 
@@ -141,15 +141,21 @@ def _find(
     return find_lesions(scores, volume, lesions, weights_sha256=loaded.sha256), scores.fine_risk
 
 
-def _save_risk_map(risk: RiskGrid | None, volume: Volume, findings: Path) -> None:
-    """Beside the findings, which are safe by now, and which are the findings without it too."""
+def _save_risk_map(risk: RiskGrid | None, volume: Volume, findings: Path) -> dict[str, object]:
+    """Beside the findings, which are safe by now, and which are the findings without it too; what the audit log says.
+
+    Nothing where none is asked for; the file's name, or why there is none.
+    """
     path = findings.with_name(f"{findings.stem}-risk.nii.gz")
     try:
         path.unlink(missing_ok=True)
-        if risk is not None:
-            write_nifti(path, risk.to_map(volume.shape), volume.affine)
+        if risk is None:
+            return {}
+        write_nifti(path, risk.to_map(volume.shape), volume.affine)
     except (GliaNetError, OSError, MemoryError) as problem:
         log.warning("the risk map is not kept", path=str(path), error=str(problem))
+        return {"risk_map": None, "risk_map_error": type(problem).__name__}
+    return {"risk_map": path.name}
 
 
 def _findings_path(claim: SeriesRow) -> Path:

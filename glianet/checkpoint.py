@@ -59,14 +59,15 @@ def check_tensors(
     found: Mapping[str, Tensor], expected: Mapping[str, Tensor], path: Path, advice: str
 ) -> None:
     """Raises WeightsError that names every tensor that is missing, unknown, of another shape or type, or not finite."""
-    problems = [f"{name} is missing" for name in expected if name not in found]
-    problems += [f"{name} is not of this network" for name in found if name not in expected]
-    for name in expected:
-        if name in found:
-            problems += _tensor_problems(name, found[name], expected[name])
-    if problems:
+    missing = [f"{name} is missing" for name in expected if name not in found]
+    unknown = [f"{name} is not of this network" for name in found if name not in expected]
+    unfit = [
+        problem for name in expected if name in found for problem in _tensor_problems(name, found[name], expected[name])
+    ]
+    if problems := [*missing, *unknown, *unfit]:
+        counts = f"{len(missing)} missing, {len(unknown)} unknown, {len(unfit)} unfit of {len(expected)} tensors"
         raise WeightsError(
-            what="the weights are not those of GLIA-Net: " + "; ".join(problems),
+            what=f"the weights are not those of GLIA-Net ({counts}): " + "; ".join(problems),
             where=str(path),
             advice=advice,
         )

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from glianet import __version__
 from glianet.allocator import keep_freed_memory
-from glianet.errors import GliaNetError, OutOfMemory
+from glianet.errors import DeviceLost, GliaNetError, OutOfMemory
 from glianet.findings import NOTICE, Findings, findings_to_json
 from glianet.weights_file import DEFAULT_WEIGHTS
 
@@ -104,7 +104,7 @@ def predict(
                 progress=advance,
             )
     except GliaNetError as problem:
-        _stop(str(problem), FAILED if isinstance(problem, OutOfMemory) else BAD_INPUT)
+        _stop(str(problem), FAILED if isinstance(problem, OutOfMemory | DeviceLost) else BAD_INPUT)
     except OSError as problem:
         _stop(f"{folder}: the results cannot be written ({problem})", FAILED)
     if as_json:

@@ -11,8 +11,10 @@ from torch import Tensor
 
 from glianet.decisions import Decisions
 from glianet.device import float32_convolutions
-from glianet.errors import SettingsError, WeightsError, no_room_for_a_patch
+from glianet.device_errors import device_errors, is_lost, runs_out_of_memory
+from glianet.errors import BackendError, SettingsError, WeightsError, no_room_for_a_patch
 from glianet.head import find_head, patches_with_head
+from glianet.known_patch import first_line
 from glianet.locator import Locator, locate_volume
 from glianet.model import Model
 from glianet.probability_store import ProbabilityStore
@@ -24,10 +26,6 @@ from glianet.upload import upload
 from glianet.volume import Volume
 from glianet.window_grid import Index, WindowGrid, window_grid
 from glianet.windows import AIR_AND_BELOW_HU
-
-PATCH_BYTES = 1.2e9
-"""Memory of a CUDA device that a patch needs while it is computed: features in float32 and cuDNN's own."""
-LARGEST_BATCH = 8
 
 Progress = Callable[[int, int], None]
 Flags = NDArray[np.bool_]
@@ -42,7 +40,7 @@ class EngineSettings:
     exact: compute every patch, also those of air and outside the head, whatever the threshold.
     risk_overlap: where given, the risk is computed also for patches that overlap by so much of their edge (paper, for
     the risk map: about 0.84).
-    batch_size: patches at once; 0: one on the CPU, as many as fit on a CUDA device. Halved when memory runs out.
+    batch_size: patches at once; 0: as the model says. Halved when memory runs out.
     """
 
     step: int = 48
@@ -83,8 +81,8 @@ def score_volume(
     Memory beyond the volume: 4 bytes a voxel of the up to 192 slices being worked on, the activations of a batch
     (0.6 GB a patch), and 4 bytes a voxel that scores above the threshold, or without a threshold all voxels.
 
-    Raises OutOfMemory when the device cannot hold one patch, BackendError or WeightsError when what it
-    computes is no probability.
+    Raises OutOfMemory when the device cannot hold one patch or the volume, DeviceLost when it fails for good,
+    BackendError when a patch cannot be computed, WeightsError when what is computed is no probability.
     """
     hu, before = pad_to_patch(volume.hu)
     grid = window_grid(hu.shape, settings.step)
@@ -92,13 +90,14 @@ def score_volume(
     wanted = _wanted(hu, grid, settings.exact)
     store = ProbabilityStore(volume.shape, before, threshold)
     counts = [coverage(starts, length).sum(axis=1) for starts, length in zip(grid.starts, grid.shape, strict=True)]
-    with torch.inference_mode(), float32_convolutions():
+    with device_errors(model.device), torch.inference_mode(), float32_convolutions():
         locators = locate_volume(model, hu)
         report = progress or _no_progress
         alive = _Alive(report, int(np.count_nonzero(wanted)))
         risk = _mean_risk(locators, grid, alive)
         fine_risk = _fine_risk(locators, grid.shape, before, settings.risk_overlap, alive)
-        run = _Run(upload(hu, model.device), grid, locators, settings, report)
+        batch_size = settings.batch_size or model.batch_size
+        run = _Run(upload(hu, model.device), grid, locators, settings, batch_size, report)
         for first, sums in run.slabs(wanted):
             store.put(first, sums, counts)
             del sums  # the next slab is made meanwhile
@@ -166,6 +165,7 @@ class _Run:
         grid: WindowGrid,
         locators: Sequence[Locator],
         settings: EngineSettings,
+        batch_size: int,
         progress: Progress,
     ) -> None:
         self.computed = 0
@@ -174,7 +174,7 @@ class _Run:
         self._locators = locators
         self._settings = settings
         self._progress = progress
-        self._batch_size = settings.batch_size or _batch_that_fits(hu.device)
+        self._batch_size = batch_size
         self._slab = Slab(grid, hu.device)
         self._done = 0
 
@@ -230,15 +230,30 @@ class _Run:
         """Adds the patches to the slab; in parts, and from now on in smaller batches, where memory runs out."""
         while patches:
             batch = patches[: self._batch_size]
-            try:
-                probability = self._probability(batch)
-            except torch.OutOfMemoryError:
+            probability = self._probability_if_it_fits(batch)
+            if probability is None:
                 self._batch_size = _smaller_batch(len(batch), self._hu.device)
                 continue
             for patch, values in zip(batch, probability, strict=True):
                 self._slab.add(self._grid.window(patch), values)
             self.computed += len(batch)
             patches = patches[len(batch) :]
+
+    def _probability_if_it_fits(self, patches: Sequence[Index]) -> Tensor | None:
+        """As `_probability`; None where memory runs out: what was on the way is free by then."""
+        try:
+            return self._probability(patches)
+        except RuntimeError as problem:
+            if runs_out_of_memory(problem):
+                return None
+            if is_lost(problem):
+                raise
+            raise BackendError(
+                what=f"a patch cannot be computed ({first_line(problem)})",
+                where=f"device {self._hu.device}",
+                retry_helps=True,
+                advice="Choose another backend or precision where it happens again",
+            ) from problem
 
     def _probability(self, patches: Sequence[Index]) -> Tensor:
         """(N, 96, 96, 96) float32: mean over members and flips."""
@@ -254,17 +269,11 @@ def _patches(flags: Flags, layer: int) -> list[Index]:
     return [(layer, int(row), int(column)) for row, column in np.argwhere(flags[layer])]
 
 
-def _batch_that_fits(device: torch.device) -> int:
-    if device.type != "cuda":
-        return 1
-    free, _ = torch.cuda.mem_get_info(device)
-    return max(1, min(LARGEST_BATCH, int(free / PATCH_BYTES)))
-
-
 def _smaller_batch(size: int, device: torch.device) -> int:
     if size == 1:
         raise no_room_for_a_patch(device)
-    torch.cuda.empty_cache()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
     return size // 2
 
 

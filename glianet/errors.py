@@ -45,7 +45,7 @@ class DeviceError(GliaNetError):
 
 
 class OutOfMemory(GliaNetError):  # noqa: N818 (the condition has this name everywhere)
-    """The device has not enough memory even for one patch at a time."""
+    """There is not enough memory, even for one patch at a time."""
 
 
 def no_room_for_a_patch(device: object) -> OutOfMemory:
@@ -56,6 +56,20 @@ def no_room_for_a_patch(device: object) -> OutOfMemory:
         retry_helps=True,
         advice="Free the device of other programs, or run on the CPU",
     )
+
+
+def no_room(device: object) -> OutOfMemory:
+    """The error of a computer or a device whose memory is used up."""
+    return OutOfMemory(
+        what="there is not enough memory for this volume",
+        where=f"device {device}",
+        retry_helps=True,
+        advice="Free the memory that other programs hold, or give the computer more",
+    )
+
+
+class DeviceLost(GliaNetError):  # noqa: N818
+    """The device failed, and goes on failing until the process is started again."""
 
 
 class BackendError(GliaNetError):

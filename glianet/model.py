@@ -3,24 +3,24 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from itertools import combinations
 
-import numpy as np
 import torch
-from torch import Tensor
 
-from glianet.device import choose_device, float32_convolutions
-from glianet.errors import BackendError, SettingsError, no_room_for_a_patch
-from glianet.network import LOCATION_CHANNELS, LOCATION_SIZE, GLIANet
+from glianet.device import choose_device
+from glianet.device_errors import device_errors, runs_out_of_memory
+from glianet.errors import BackendError, SettingsError
+from glianet.known_patch import KNOWN_SIZE, check_segmenter, first_line, known_patch, unfit
+from glianet.network import GLIANet
+from glianet.recorder import GraphSegmenter, Recorder
 from glianet.segmenters import (
     DTYPES,
-    GraphSegmenter,
     OpenVINOSegmenter,
     PlainSegmenter,
     Segmenter,
     TorchSegmenter,
     openvino_precisions,
-    plain_probability,
     torch_precisions,
 )
 from glianet.tiling import PATCH_SIZE
@@ -30,27 +30,12 @@ PRECISIONS = ("auto", *DTYPES)
 FLIP_AXES = ("head-foot", "front-back", "left-right")
 """Names of the axes (z, y, x) of a volume in canonical orientation."""
 
-LARGEST_DIFFERENCE = 1e-3
-"""How far a probability of the check patch may be, in float32, from that of the network as it is written down."""
-
-LARGEST_LOG_DIFFERENCE = 0.02
-"""And how far its natural logarithm, where it is below one half: thirty times what was seen. Weights that find nothing
-in the check patch tell a library that computes something else by this alone."""
-
-LARGEST_MEAN_LOG_DIFFERENCE = 0.5
-"""The same in fewer bits, on average: ten times what was seen."""
-
-CHANGED_SHARE = {"bfloat16": 0.15, "float16": 0.05}
-"""In fewer bits, single voxels at the edge of a lesion differ by up to 0.6. What must agree there is on which side of
-one half they are: as many as this share of the positive ones may change, about three times what was seen."""
-
-LEAST_PROBABILITY = 1e-30
-FEW_VOXELS = 8
-LARGEST_MEAN_DIFFERENCE = 0.02
-"""And over all voxels: four times what was seen with weights by formula, that give no clear answer anywhere."""
-
 AUTO_PRECISION = "float32"
 """What "auto" chooses: bfloat16 moves up to 7 % of a small lesion's voxels, float16 3 % (docs/performance.md)."""
+
+PATCH_BYTES = 1.2e9
+"""Memory of a CUDA device that a patch needs while it is computed: features in float32 and cuDNN's own."""
+LARGEST_BATCH = 8
 
 QUICKEST_FIRST = {
     "cpu": ("bfloat16", "float32", "float16"),
@@ -108,6 +93,8 @@ class Model:
     members: tuple[Member, ...]
     device: torch.device
     flips: tuple[Flip, ...] = ((),)
+    batch_size: int = 1
+    """Patches computed at once."""
 
     @property
     def backend(self) -> str:
@@ -121,8 +108,8 @@ class Model:
 
     @property
     def description(self) -> str:
-        """How it computes, for records: "openvino float32 on cpu, 2 networks, flips left-right"."""
-        parts = [f"{self.backend} {self.precision} on {self.device}"]
+        """How it computes, for records: "openvino 2026.4.1 float32 on cpu, 2 networks, flips left-right"."""
+        parts = [f"{self.backend} {version(self.backend)} {self.precision} on {self.device}"]
         if len(self.members) > 1:
             parts.append(f"{len(self.members)} networks")
         if len(self.flips) > 1:
@@ -135,22 +122,24 @@ def prepare_model(networks: Sequence[GLIANet], settings: ComputeSettings = Compu
 
     Where a way that "auto" has chosen is not there, fails or gives other probabilities, the next is taken and a warning
     logged, down to the plain network itself. Raises DeviceError for a device that does not exist, BackendError for a
-    backend or precision, asked for by name, that is not there or does not compute the same, OutOfMemory.
+    backend or precision, asked for by name, that is not there or does not compute the same, OutOfMemory, DeviceLost.
     """
     device = choose_device(settings.device)
     if device.type == "cuda":
         torch.cuda.set_device(device)  # streams and graphs are of the current device
+    if settings.threads:
+        torch.set_num_threads(settings.threads)
     ways = fitting_ways(settings, device)
-    for number, (backend, precision) in enumerate(ways):
-        try:
-            return _prepare(networks, device, backend, precision, settings)
-        except BackendError as problem:
-            if number == len(ways) - 1 and (backend, precision) != ("torch", "float32"):
-                raise
-            log.warning("%s; the next way is taken", problem)
-    log.warning("the network is computed as it is written down, which is slower")
-    members = [Member(network, PlainSegmenter(network)) for network in networks]
-    return Model(tuple(members), device, flips_of(settings.flips))
+    with device_errors(device):
+        for number, (backend, precision) in enumerate(ways):
+            try:
+                return _prepare(networks, device, backend, precision, settings)
+            except BackendError as problem:
+                if number == len(ways) - 1 and (backend, precision) != ("torch", "float32"):
+                    raise
+                log.warning("%s; the next way is taken", problem)
+        log.warning("the network is computed as it is written down, which is slower")
+        return _prepare_plainly(networks, device, settings)
 
 
 def ways_to_compute(device: torch.device) -> tuple[tuple[str, str], ...]:
@@ -192,98 +181,57 @@ def fitting_ways(settings: ComputeSettings, device: torch.device) -> list[tuple[
 def _prepare(
     networks: Sequence[GLIANet], device: torch.device, backend: str, precision: str, settings: ComputeSettings
 ) -> Model:
-    if settings.threads:
-        torch.set_num_threads(settings.threads)
+    recorder = Recorder(device) if device.type == "cuda" else None
     members = []
     for network in networks:
-        network = network.to(device=device, memory_format=torch.channels_last_3d).eval()  # type: ignore[call-overload]
-        segment = _segmenter(network, device, backend, precision, settings.threads)
-        check_segmenter(segment, network, device)
+        known = known_patch(network, PATCH_SIZE if backend == "openvino" else KNOWN_SIZE)
+        network = _moved(network, device)
+        segment = _segmenter(network, device, backend, precision, settings.threads, recorder)
+        check_segmenter(segment, known, device)
         members.append(Member(network, segment))
-    return Model(tuple(members), device, flips_of(settings.flips))
+    return Model(tuple(members), device, flips_of(settings.flips), _batch_that_fits(device))
+
+
+def _prepare_plainly(networks: Sequence[GLIANet], device: torch.device, settings: ComputeSettings) -> Model:
+    """Compared with itself on the CPU, where it runs elsewhere."""
+    members = []
+    for network in networks:
+        known = known_patch(network) if device.type != "cpu" else None
+        segment = PlainSegmenter(_moved(network, device))
+        if known:
+            check_segmenter(segment, known, device)
+        members.append(Member(network, segment))
+    return Model(tuple(members), device, flips_of(settings.flips), _batch_that_fits(device))
+
+
+def _moved(network: GLIANet, device: torch.device) -> GLIANet:
+    moved: GLIANet = network.to(device=device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    return moved.eval()
+
+
+def _batch_that_fits(device: torch.device) -> int:
+    """Chosen once, from the memory that is free beside the networks: other sizes may give other last bits."""
+    if device.type != "cuda":
+        return 1
+    torch.cuda.empty_cache()
+    free, _ = torch.cuda.mem_get_info(device)
+    return max(1, min(LARGEST_BATCH, int(free / PATCH_BYTES)))
 
 
 def _segmenter(
-    network: GLIANet, device: torch.device, backend: str, precision: str, threads: int
+    network: GLIANet,
+    device: torch.device,
+    backend: str,
+    precision: str,
+    threads: int,
+    recorder: Recorder | None = None,
 ) -> Segmenter:
     if backend == "openvino":
         try:
             return OpenVINOSegmenter(network, precision, threads)
         except RuntimeError as problem:
-            raise _unfit(backend, precision, f"it cannot be prepared ({_first_line(problem)})") from problem
+            if runs_out_of_memory(problem):
+                raise
+            raise unfit(backend, precision, f"it cannot be prepared ({first_line(problem)})") from problem
     segment = TorchSegmenter(network, device, precision)
-    return GraphSegmenter(segment) if device.type == "cuda" else segment
-
-
-def check_segmenter(segment: Segmenter, network: GLIANet, device: torch.device) -> float:
-    """The largest difference in probability to `GLIANet.segment` in float32 on a patch that a formula makes.
-
-    Raises BackendError when the two differ by more than the precision explains: a library that computes something else
-    must not stay unnoticed. OutOfMemory when the device cannot hold the patch.
-    """
-    any_size = segment.backend == "torch" and device.type == "cpu"  # a start is waited for
-    hu, location = (tensor.to(device) for tensor in _check_patch(CHECK_SIZE if any_size else PATCH_SIZE))
-    if device.type == "cuda":  # a batch, and the same the other way round: a recording must not repeat itself
-        hu, location = torch.cat((hu, hu.flip(1))), torch.cat((location, location))
-    with torch.inference_mode(), float32_convolutions():
-        try:
-            expected = plain_probability(network, hu, location)
-            found = segment(hu, location)
-            if device.type == "cuda":
-                found = torch.cat((found, segment(hu.flip(0), location.flip(0)).flip(0)))
-                expected = torch.cat((expected, expected))
-        except torch.OutOfMemoryError as problem:
-            raise no_room_for_a_patch(device) from problem
-        except RuntimeError as problem:
-            why = f"it fails on a patch that is known ({_first_line(problem)})"
-            raise _unfit(segment.backend, segment.precision, why) from problem
-    difference = float((found - expected).abs().max())
-    if not _agrees(found, expected, segment.precision):
-        why = f"its probabilities of a patch that is known are off by {difference:.2g}, more than rounding explains"
-        raise _unfit(segment.backend, segment.precision, why)
-    return difference
-
-
-def _agrees(found: Tensor, expected: Tensor, precision: str) -> bool:
-    """False also where anything found is not a number."""
-    difference, positive = (found - expected).abs(), expected > 0.5
-    logarithms = [torch.log(one[~positive].double().clamp(min=LEAST_PROBABILITY)) for one in (found, expected)]
-    apart = (logarithms[0] - logarithms[1]).abs()
-    if precision == "float32":
-        largest = apart.max() if apart.numel() else apart.sum()
-        return bool(difference.max() <= LARGEST_DIFFERENCE) and bool(largest <= LARGEST_LOG_DIFFERENCE)
-    changed = int(((found > 0.5) != positive).sum())
-    allowed = CHANGED_SHARE[precision] * int(positive.sum()) + FEW_VOXELS
-    means = difference.mean() <= LARGEST_MEAN_DIFFERENCE, apart.sum() <= LARGEST_MEAN_LOG_DIFFERENCE * positive.numel()
-    return all(map(bool, means)) and changed <= allowed
-
-
-def _unfit(backend: str, precision: str, why: str) -> BackendError:
-    return BackendError(
-        what=why, where=f"backend {backend!r} in {precision}", advice='Choose another backend or precision, or "auto"'
-    )
-
-
-def _first_line(problem: RuntimeError) -> str:
-    return str(problem).strip().partition("\n")[0]
-
-
-def _check_patch(size: int) -> tuple[Tensor, Tensor]:
-    """HU (1, S, S, S) int16 of bright tubes and balls in brain and bone, and a location (1, 32, 6, 6, 6)."""
-    rng = np.random.default_rng(CHECK_SEED)
-    z, y, x = np.mgrid[:size, :size, :size]
-    hu = np.full((size,) * 3, 40.0)
-    hu[(z > 80) & (y > 20)] = 900
-    hu[(z < 8) & (x < 60)] = -1000
-    for centre in rng.uniform(12, 76, (12, 3)):
-        distance = (z - centre[0]) ** 2 + (y - centre[1]) ** 2 + (x - centre[2]) ** 2
-        hu[distance < rng.uniform(2, 8) ** 2] = rng.uniform(150, 500)
-        hu[((y - centre[1]) ** 2 + (x - centre[2]) ** 2 < 4) & (z < 80)] = 300
-    hu += rng.normal(0, 12, hu.shape)
-    location = rng.uniform(-0.5, 1, (1, LOCATION_CHANNELS[-1], *[LOCATION_SIZE] * 3))
-    return torch.from_numpy(hu.round().astype(np.int16)[np.newaxis]), torch.from_numpy(location).float()
-
-
-CHECK_SEED = 20210100
-CHECK_SIZE = 48
-"""Edge of the check patch for PyTorch on the CPU."""
+    return GraphSegmenter(segment, recorder) if recorder else segment

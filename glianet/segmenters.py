@@ -1,7 +1,6 @@
 """The ways to compute the local segmentation network, behind one call."""
 
 import logging
-from collections.abc import Callable
 from typing import Any, Protocol
 
 import torch
@@ -13,6 +12,9 @@ from glianet.tiling import PATCH_SIZE
 from glianet.windows import to_channels, window_ends
 
 log = logging.getLogger(__name__)
+
+AMPERE = 8
+"""Major compute capability of the first NVIDIA generation with instructions for bfloat16."""
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 """Numbers that features are kept in. Sums, and whatever is made of them, are float32 at least in each."""
@@ -62,68 +64,6 @@ class TorchSegmenter:
     def __call__(self, hu: Tensor, location: Tensor) -> Tensor:
         channels = to_channels(hu, self._ends).to(self._dtype, memory_format=torch.channels_last_3d)
         return self._network(channels, location.to(self._dtype))
-
-
-class GraphSegmenter:
-    """PyTorch on a CUDA device, its kernels recorded once for each size of a batch and replayed as one CUDA graph.
-
-    One size of batch is recorded, the largest yet, which is the one that most batches have; others, and all where
-    nothing can be recorded, are launched kernel by kernel. When memory runs out, what was recorded is dropped.
-    """
-
-    backend = "torch"
-
-    def __init__(self, segment: TorchSegmenter) -> None:
-        self.precision = segment.precision
-        self._segment = segment
-        self._replay: Replay | None = None
-        self._size = 0
-
-    def __call__(self, hu: Tensor, location: Tensor) -> Tensor:
-        try:
-            if len(hu) > max(1, self._size):
-                self._replay = None
-                self._replay, self._size = self._recorded(hu.clone(), location.clone()), len(hu)
-            replay = self._replay if len(hu) == self._size else None
-            return (replay or self._segment)(hu, location)
-        except torch.OutOfMemoryError:
-            self._replay, self._size = None, 0
-            raise
-
-    def _recorded(self, hu: Tensor, location: Tensor) -> "Replay":
-        stream = torch.cuda.current_stream()
-        try:
-            return _record(self._segment, hu, location)
-        except torch.OutOfMemoryError:
-            raise
-        except RuntimeError as problem:
-            log.warning("no CUDA graph (%s): kernels are launched one by one", problem)
-            return self._segment
-        finally:
-            torch.cuda.set_stream(stream)  # a recording that fails leaves its own behind
-
-
-Replay = Callable[[Tensor, Tensor], Tensor]
-
-
-def _record(segment: TorchSegmenter, hu: Tensor, location: Tensor) -> Replay:
-    """hu, location: where the inputs of every replay are copied to."""
-    stream = torch.cuda.Stream()
-    stream.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(stream):  # lets cuDNN choose its algorithms before anything is recorded
-        segment(hu, location)
-    torch.cuda.current_stream().wait_stream(stream)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        probability = segment(hu, location)
-
-    def replay(new_hu: Tensor, new_location: Tensor) -> Tensor:
-        hu.copy_(new_hu)
-        location.copy_(new_location)
-        graph.replay()
-        return probability.clone()
-
-    return replay
 
 
 class OpenVINOSegmenter:
@@ -179,6 +119,6 @@ def openvino_precisions() -> tuple[str, ...]:
 def torch_precisions(device: torch.device) -> tuple[str, ...]:
     """The precisions in which PyTorch computes on a device by its own instructions, not by way of float32."""
     if device.type == "cuda":
-        bfloat16 = torch.cuda.is_bf16_supported(including_emulation=False)
-        return ("float32", "bfloat16", "float16") if bfloat16 else ("float32", "float16")
+        major, _ = torch.cuda.get_device_capability(device)
+        return ("float32", "bfloat16", "float16") if major >= AMPERE else ("float32", "float16")
     return ("float32", "bfloat16") if torch.cpu._is_avx512_bf16_supported() else ("float32",)

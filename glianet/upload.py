@@ -33,7 +33,7 @@ def upload(hu: NDArray[np.int16], device: torch.device) -> Tensor:
 
 
 def _tensor(hu: NDArray[np.int16]) -> Tensor:
-    """The array as a tensor; of a read-only one too, which nobody here writes to."""
+    """The array as a tensor: of a read-only one too, which nobody here writes to, and a copy of a mirrored one."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The given NumPy array is not writable")
-        return torch.from_numpy(hu)
+        return torch.from_numpy(hu if min(hu.strides) >= 0 else np.ascontiguousarray(hu))

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from typer.testing import CliRunner
 
 from dicom_node.cli import app
+from dicom_node.failures import FAILURES
 from dicom_node.settings import DestinationSettings, Settings
 
 REPOSITORY = Path(__file__).parents[1]
@@ -39,6 +40,10 @@ def keys_of_guide() -> set[str]:
 def test_config_settings_and_guide_name_the_same_keys() -> None:
     assert keys_of_config() == keys_of_settings()
     assert keys_of_guide() == keys_of_settings()
+
+
+def test_the_guide_explains_every_code_of_a_failure() -> None:
+    assert set(re.findall(r"^\| `([a-z-]+)` \|", GUIDE, flags=re.MULTILINE)) == set(FAILURES)
 
 
 def test_every_key_in_config_is_explained() -> None:

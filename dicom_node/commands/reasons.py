@@ -1,4 +1,4 @@
-"""`dicom-node reasons`: every code that says why a series is not analysed."""
+"""`dicom-node reasons`: every code that says why a series is not analysed, or has failed."""
 
 import json
 from dataclasses import asdict
@@ -8,12 +8,16 @@ from rich.table import Table
 from rich.text import Text
 
 from dicom_node.errors import NodeError
+from dicom_node.failures import FAILURES, FailureReason
 from dicom_node.reasons import REASONS, RefusalReason
+
+Explained = RefusalReason | FailureReason
 
 
 def print_reasons(code: str | None, *, as_json: bool) -> None:
     """Codes, kinds, meanings and advice: of all reasons, or of one."""
-    reasons = [reason for reason in REASONS.values() if code in (None, reason.code)]
+    known: list[Explained] = [*REASONS.values(), *FAILURES.values()]
+    reasons = [reason for reason in known if code in (None, reason.code)]
     if not reasons:
         raise NodeError(
             "no such reason", where=str(code), advice="`dicom-node reasons` without a code lists all"
@@ -27,5 +31,5 @@ def print_reasons(code: str | None, *, as_json: bool) -> None:
     Console().print(table)
 
 
-def _cells(reason: RefusalReason) -> tuple[str, str, str]:
+def _cells(reason: Explained) -> tuple[str, str, str]:
     return str(reason.code), reason.kind.replace("-", " "), f"{reason.text}\n{reason.advice}"

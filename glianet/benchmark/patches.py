@@ -1,4 +1,4 @@
-"""Single patches of a volume, evaluated one at a time by the clock."""
+"""Chosen patches of a volume, evaluated by the clock: one at a time, or in batches as the engine does."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -16,8 +16,8 @@ from glianet.network import GLIANet
 from glianet.tiling import PATCH_SIZE, global_box, pad_to_patch
 from glianet.windows import to_channels
 
-Evaluate = Callable[[int], Tensor]
-"""Number of a patch -> (96, 96, 96) float32 probability."""
+Evaluate = Callable[[Sequence[int]], Tensor]
+"""Numbers of N patches -> (N, 96, 96, 96) float32 probability."""
 
 
 class Patches:
@@ -40,13 +40,19 @@ class Patches:
         return len(self.hu)
 
 
-def time_patches(evaluate: Evaluate, patches: Patches) -> Iterator[tuple[float, Tensor]]:
-    """Seconds and probability of each patch, after the first has been computed once to warm up."""
-    evaluate(0)
-    for number in range(len(patches)):
+def time_patches(evaluate: Evaluate, patches: Patches, batch_size: int) -> Iterator[tuple[float, Tensor]]:
+    """Seconds and probability of each patch, after the first batch has been computed once to warm up.
+
+    The seconds are those of its batch, divided by the patches in it.
+    """
+    numbers = range(len(patches))
+    evaluate(numbers[:batch_size])
+    for first in numbers[::batch_size]:
+        batch = numbers[first : first + batch_size]
         started = read_clock(patches.device)
-        probability = evaluate(number)
-        yield read_clock(patches.device) - started, probability
+        probability = evaluate(batch)
+        seconds = (read_clock(patches.device) - started) / len(batch)
+        yield from ((seconds, one) for one in probability)
 
 
 def read_clock(device: torch.device) -> float:
@@ -60,7 +66,10 @@ def by_yardstick(network: GLIANet, patches: Patches) -> Evaluate:
     """The whole network for every patch, in the default memory layout."""
     tensors = {name: tensor.to(patches.device).contiguous() for name, tensor in network.state_dict().items()}
 
-    def evaluate(number: int) -> Tensor:
+    def evaluate(numbers: Sequence[int]) -> Tensor:
+        return torch.stack([evaluate_one(number) for number in numbers])
+
+    def evaluate_one(number: int) -> Tensor:
         patch = to_channels(patches.hu[number : number + 1]).contiguous()
         whole = patches.global_channels.contiguous()
         logits, _risk = evaluate_plainly(tensors, patch, whole, patches.boxes[number])
@@ -77,8 +86,8 @@ def by_model(model: Model, patches: Patches) -> Evaluate:
         for flip in model.flips
     ]
 
-    def evaluate(number: int) -> Tensor:
-        hu, starts = patches.hu[number : number + 1], [patches.starts[number]]
-        return torch.stack([locator.probability(hu, starts)[0] for locator in locators]).mean(0)
+    def evaluate(numbers: Sequence[int]) -> Tensor:
+        hu, starts = patches.hu[list(numbers)], [patches.starts[number] for number in numbers]
+        return torch.stack([locator.probability(hu, starts) for locator in locators]).mean(0)
 
     return evaluate

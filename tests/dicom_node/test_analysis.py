@@ -11,12 +11,13 @@ from dicom_node import analysis
 from dicom_node.analysis import analyse_next
 from dicom_node.reasons import Reason
 from glianet.engine import EngineSettings, Progress
-from glianet.errors import OutOfMemory, WeightsError
+from glianet.errors import DeviceLost, OutOfMemory, WeightsError
 from glianet.findings import load_findings
 from glianet.load_model import LoadedModel
 from glianet.model import Model
 from glianet.scores import RiskGrid, Scores
 from glianet.volume import Volume
+from storage.recovery import release_leases
 from storage.states import SeriesState
 from tests.support.head_series import HeadSeries
 from tests.support.pipeline import WEIGHTS, Pipeline, open_pipeline, small_series
@@ -105,6 +106,23 @@ def test_findings_lie_on_the_disk_when_the_row_says_so(
     assert entry.detail["computation"] == findings.computation == "torch float32 on cpu"
     assert not list(pipeline.folders.findings.rglob("*risk*"))
     assert not pipeline.folders.progress.exists()
+
+
+def test_a_lost_device_ends_the_worker_and_leaves_the_series_to_the_next(
+    pipeline: Pipeline, series: HeadSeries, after_patch: dict[int, Callable[[], object]]
+) -> None:
+    """As a crash of the process does: counted, so that a series that causes it does not come back for ever."""
+
+    def fail() -> None:
+        raise DeviceLost(what="the device has failed", where="device cuda:0", retry_helps=True)
+
+    after_patch[2] = fail
+    with pytest.raises(DeviceLost):
+        analyse(pipeline)
+    assert pipeline.row(series).state == SeriesState.QUEUED and pipeline.row(series).lease_owner is not None
+    release_leases(pipeline.db, "worker:", pipeline.clock(), crashed=True)
+    row = pipeline.row(series)
+    assert (row.state, row.lease_owner, row.attempts, row.crashes) == (SeriesState.QUEUED, None, 0, 1)
 
 
 def test_progress_is_there_to_be_read_while_it_works(
@@ -204,6 +222,24 @@ def test_the_risk_map_is_kept_beside_the_findings_where_it_is_set(
         (path,) = pipeline.folders.findings.rglob("*-risk.nii.gz")
         risk = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(path)))
         assert risk.shape == made.hu.shape and (risk == 0.5).all()
+        (entry,) = pipeline.audit("series-analysed")
+        assert entry.detail["risk_map"] == path.name == "1-risk.nii.gz"
+
+
+def test_a_risk_map_that_cannot_be_kept_is_in_the_audit_log_and_the_findings_stay(
+    tmp_path: Path, after_patch: dict[int, Callable[[], object]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(analysis, "write_nifti", refuse)
+    with open_pipeline(tmp_path / "node", results={"risk_map": True}) as pipeline:
+        made = small_series(tmp_path)
+        accept(pipeline, made)
+        assert analyse(pipeline)
+        assert pipeline.row(made).state == SeriesState.ANALYSED
+        (entry,) = pipeline.audit("series-analysed")
+        assert (entry.detail["risk_map"], entry.detail["risk_map_error"]) == (None, "OSError")
 
 
 def test_a_series_without_contrast_is_refused_before_the_network_runs(

@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from importlib.metadata import version
 from itertools import product
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 import torch
 
 from glianet.engine import EngineSettings, score_volume
-from glianet.errors import OutOfMemory, SettingsError, WeightsError
+from glianet.errors import BackendError, DeviceLost, OutOfMemory, SettingsError, WeightsError
 from glianet.global_volume import resample_global
 from glianet.lesions import find_lesions
 from glianet.load_model import load_model
@@ -46,7 +47,7 @@ def test_agrees_with_the_published_network_over_a_whole_volume(
     np.testing.assert_allclose(scores.probability[kept], reference()[f"{name}_prob"], rtol=0, atol=AGREEMENT)
     np.testing.assert_allclose(_risk_map(scores)[kept], reference()[f"{name}_risk"], rtol=0, atol=AGREEMENT)
     assert (scores.patches_computed, scores.patches_skipped) == (len(reference()[f"{name}_starts"]), 0)
-    assert scores.computation == f"{backend} float32 on cpu"
+    assert scores.computation == f"{backend} {version(backend)} float32 on cpu"
 
 
 def test_probability_is_the_plain_mean_over_patches() -> None:
@@ -177,7 +178,7 @@ def test_an_ensemble_of_equals_is_the_one() -> None:
     one, two = (score_volume(_volume(hu), brightness_model(members=members)) for members in (1, 2))
     np.testing.assert_allclose(one.probability, two.probability, rtol=0, atol=1e-6)
     np.testing.assert_allclose(one.risk.values, two.risk.values, rtol=0, atol=1e-6)
-    assert two.computation == "torch float32 on cpu, 2 networks"
+    assert two.computation == f"torch {torch.__version__} float32 on cpu, 2 networks"
 
 
 def test_the_fine_risk_is_that_of_windows_that_overlap_by_so_much() -> None:
@@ -234,6 +235,47 @@ def test_no_room_for_one_patch_says_so() -> None:
     with pytest.raises(OutOfMemory, match="device cpu: there is not enough memory for one patch") as caught:
         score_volume(_volume(hu), brightness_model(BrightnessSegmenter(largest_batch=0)))
     assert caught.value.retry_helps
+
+
+class _Failing(BrightnessSegmenter):
+    def __init__(self, problem: Exception) -> None:
+        super().__init__()
+        self._problem = problem
+
+    def __call__(self, hu: torch.Tensor, location: torch.Tensor) -> torch.Tensor:
+        raise self._problem
+
+
+def test_a_library_that_fails_at_a_patch_is_told_with_the_device() -> None:
+    hu = np.full((96, 96, 96), 40, np.int16)
+    with pytest.raises(BackendError, match=r"device cpu: a patch cannot be computed \(no primitive\)") as caught:
+        score_volume(_volume(hu), brightness_model(_Failing(RuntimeError("no primitive\nsource.cpp:1"))))
+    assert caught.value.retry_helps
+
+
+def test_a_device_that_is_lost_is_told_from_a_patch_that_fails() -> None:
+    hu = np.full((96, 96, 96), 40, np.int16)
+    with pytest.raises(DeviceLost, match="unspecified launch failure"):
+        score_volume(
+            _volume(hu), brightness_model(_Failing(torch.AcceleratorError("CUDA error: unspecified launch failure")))
+        )
+
+
+def test_memory_that_runs_out_before_the_first_patch_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def upload(hu: np.ndarray, device: torch.device) -> torch.Tensor:
+        return torch.empty(1 << 50)
+
+    monkeypatch.setattr("glianet.engine.upload", upload)
+    with pytest.raises(OutOfMemory, match="not enough memory for this volume"):
+        score_volume(_volume(np.full((96, 96, 96), 40, np.int16)), brightness_model())
+
+
+def test_a_mirrored_view_of_a_volume_is_taken_as_it_is_seen() -> None:
+    hu = formula_volume((100, 96, 96), seed=3)
+    seen = score_volume(_volume(hu[::-1, :, ::-1]), brightness_model())
+    copied = score_volume(_volume(np.ascontiguousarray(hu[::-1, :, ::-1])), brightness_model())
+    np.testing.assert_array_equal(seen.probability, copied.probability)
+    assert seen.probability.std() > 0
 
 
 @pytest.mark.parametrize(

@@ -186,7 +186,9 @@ def test_every_wrong_tensor_is_named(tmp_path: Path) -> None:
     ):
         state[name] = state[name].to(dtype)
     error = _refused(saved(content, tmp_path / "c.pt"))
-    assert error.what.startswith("the weights are not those of GLIA-Net: ")
+    assert error.what.startswith(
+        "the weights are not those of GLIA-Net (1 missing, 1 unknown, 6 unfit of 162 tensors): "
+    )
     for part in (
         "output_conv.bias is missing",
         "module.output_conv.bias is not of this network",

@@ -1,31 +1,34 @@
 import logging
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
 
+import glianet.known_patch
 import glianet.model
-from glianet.errors import BackendError, DeviceError, SettingsError, WeightsError
+from glianet.errors import BackendError, DeviceError, DeviceLost, OutOfMemory, SettingsError, WeightsError
+from glianet.known_patch import check_segmenter, known_patch
 from glianet.load_model import load_model
 from glianet.model import (
     ComputeSettings,
     Member,
     Model,
-    check_segmenter,
     fitting_ways,
     flips_of,
-    plain_probability,
     prepare_model,
     ways_to_compute,
 )
 from glianet.network import GLIANet
-from glianet.segmenters import PlainSegmenter, Segmenter, TorchSegmenter
+from glianet.segmenters import PlainSegmenter, Segmenter, TorchSegmenter, plain_probability
 from glianet.weights_file import DEFAULT_WEIGHTS, combined_sha256, weights_sha256
 
 CPU = torch.device("cpu")
 ON_CPU = ComputeSettings(device="cpu")
+TORCH = f"torch {torch.__version__}"
+OPENVINO = "openvino 2026.7"
 
 
 class FakeSegmenter:
@@ -37,7 +40,7 @@ class FakeSegmenter:
         self._change = change
 
     def __call__(self, hu: Tensor, location: Tensor) -> Tensor:
-        return self._change(torch.full((len(hu), 96, 96, 96), 0.25))
+        return self._change(torch.full(hu.shape, 0.25))
 
 
 def _as_it_is(probability: Tensor) -> Tensor:
@@ -49,12 +52,12 @@ def _off_by_a_half(probability: Tensor) -> Tensor:
 
 
 def _off_by_a_half_at_one_voxel(probability: Tensor) -> Tensor:
-    probability[0, 95, 3, 40] += 0.5
+    probability[0, -1, 3, 40] += 0.5
     return probability
 
 
 def _not_a_number_at_one_voxel(probability: Tensor) -> Tensor:
-    probability[0, 95, 3, 40] = float("nan")
+    probability[0, -1, 3, 40] = float("nan")
     return probability
 
 
@@ -66,7 +69,7 @@ def _failing(probability: Tensor) -> Tensor:
 def quick_network(monkeypatch: pytest.MonkeyPatch) -> None:
     """The network as it is written down says 0.25 everywhere, as the fake segmenters do."""
     monkeypatch.setattr(
-        glianet.model, "plain_probability", lambda network, hu, location: torch.full((1, 96, 96, 96), 0.25)
+        glianet.known_patch, "plain_probability", lambda network, hu, location: torch.full(hu.shape, 0.25)
     )
 
 
@@ -75,13 +78,14 @@ def ways(monkeypatch: pytest.MonkeyPatch) -> None:
     """A processor that has bfloat16, and OpenVINO."""
     monkeypatch.setattr(glianet.model, "torch_precisions", lambda device: ("float32", "bfloat16"))
     monkeypatch.setattr(glianet.model, "openvino_precisions", lambda: ("float32", "bfloat16"))
+    monkeypatch.setattr(glianet.model, "version", {"torch": torch.__version__, "openvino": "2026.7"}.__getitem__)
 
 
 def _fake(monkeypatch: pytest.MonkeyPatch, changes: dict[tuple[str, str], Callable[[Tensor], Tensor]]) -> None:
     """Every way gives the known probability, but for those that are named."""
 
     def segmenter(
-        network: GLIANet, device: torch.device, backend: str, precision: str, threads: int
+        network: GLIANet, device: torch.device, backend: str, precision: str, threads: int, recorder: object
     ) -> Segmenter:
         return FakeSegmenter(backend, precision, changes.get((backend, precision), _as_it_is))
 
@@ -218,7 +222,7 @@ def test_one_voxel_may_be_far_off_in_fewer_bits_but_not_in_float32(
     ways = [(backend, precision) for backend in ("openvino", "torch") for precision in ("float32", "bfloat16")]
     _fake(monkeypatch, dict.fromkeys(ways, _off_by_a_half_at_one_voxel))
     model = prepare_model([network], ComputeSettings("cpu", precision="bfloat16"))
-    assert model.description == "openvino bfloat16 on cpu"
+    assert model.description == f"{OPENVINO} bfloat16 on cpu"
     model = prepare_model([network], ComputeSettings("cpu", "torch", "float32"))
     assert isinstance(model.members[0].segment, PlainSegmenter)
 
@@ -229,7 +233,7 @@ def test_the_network_as_it_is_written_down_is_left_when_all_else_computes_someth
 ) -> None:
     _fake(monkeypatch, dict.fromkeys(ways_to_compute(CPU), _off_by_a_half))
     model = prepare_model([network], ON_CPU)
-    assert isinstance(model.members[0].segment, PlainSegmenter) and model.description == "torch float32 on cpu"
+    assert isinstance(model.members[0].segment, PlainSegmenter) and model.description == f"{TORCH} float32 on cpu"
     assert len(caplog.records) == 3 and "as it is written down" in caplog.text
 
 
@@ -244,10 +248,34 @@ def test_a_way_that_cannot_even_be_prepared_is_not_taken(
     monkeypatch.setattr(
         glianet.model, "TorchSegmenter", lambda network, device, precision: FakeSegmenter("torch", precision, _as_it_is)
     )
-    assert prepare_model([network], ON_CPU).description == "torch float32 on cpu"
+    assert prepare_model([network], ON_CPU).description == f"{TORCH} float32 on cpu"
     assert "it cannot be prepared (Exception from src/inference: no such device)" in caplog.text
     with pytest.raises(BackendError, match="backend 'openvino' in float32: it cannot be prepared"):
         prepare_model([network], ComputeSettings("cpu", "openvino", "float32"))
+
+
+@pytest.mark.usefixtures("ways", "quick_network")
+@pytest.mark.parametrize("backend", ["auto", "openvino"])
+def test_memory_that_is_short_for_a_moment_is_no_reason_for_another_way(
+    network: GLIANet, monkeypatch: pytest.MonkeyPatch, backend: str
+) -> None:
+    def short(probability: Tensor) -> Tensor:
+        return torch.empty(1 << 50)
+
+    _fake(monkeypatch, {("openvino", "float32"): short})
+    with pytest.raises(OutOfMemory) as caught:
+        prepare_model([network], ComputeSettings("cpu", backend))
+    assert caught.value.retry_helps
+
+
+@pytest.mark.usefixtures("ways", "quick_network")
+def test_a_device_that_is_lost_at_the_start_is_told(network: GLIANet, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(probability: Tensor) -> Tensor:
+        raise torch.AcceleratorError("CUDA error: unspecified launch failure")
+
+    _fake(monkeypatch, {("openvino", "float32"): fail})
+    with pytest.raises(DeviceLost):
+        prepare_model([network], ON_CPU)
 
 
 @pytest.mark.usefixtures("ways", "quick_network")
@@ -255,14 +283,16 @@ def test_every_network_is_checked(network: GLIANet, monkeypatch: pytest.MonkeyPa
     """The second of two fails, and both are computed the next way."""
     prepared: list[str] = []
 
-    def segmenter(network: GLIANet, device: torch.device, backend: str, precision: str, threads: int) -> Segmenter:
+    def segmenter(
+        network: GLIANet, device: torch.device, backend: str, precision: str, threads: int, recorder: object
+    ) -> Segmenter:
         prepared.append(backend)
         return FakeSegmenter(backend, precision, _failing if len(prepared) == 2 else _as_it_is)
 
     monkeypatch.setattr(glianet.model, "_segmenter", segmenter)
     model = prepare_model([network, network], ON_CPU)
     assert prepared == ["openvino", "openvino", "torch", "torch"]
-    assert model.description == "torch float32 on cpu, 2 networks"
+    assert model.description == f"{TORCH} float32 on cpu, 2 networks"
 
 
 @pytest.mark.usefixtures("ways", "quick_network")
@@ -281,16 +311,17 @@ def test_the_number_of_threads_is_passed_on(network: GLIANet, monkeypatch: pytes
 @pytest.mark.parametrize(
     ("networks", "names", "description"),
     [
-        (1, (), "openvino float32 on cpu"),
-        (3, (), "openvino float32 on cpu, 3 networks"),
-        (1, ("left-right",), "openvino float32 on cpu, flips left-right"),
+        (1, (), f"{OPENVINO} float32 on cpu"),
+        (3, (), f"{OPENVINO} float32 on cpu, 3 networks"),
+        (1, ("left-right",), f"{OPENVINO} float32 on cpu, flips left-right"),
         (
             2,
             ("left-right", "head-foot"),
-            "openvino float32 on cpu, 2 networks, flips head-foot left-right",
+            f"{OPENVINO} float32 on cpu, 2 networks, flips head-foot left-right",
         ),
     ],
 )
+@pytest.mark.usefixtures("ways")
 def test_a_model_describes_itself(
     network: GLIANet, networks: int, names: tuple[str, ...], description: str
 ) -> None:
@@ -305,7 +336,7 @@ def test_the_check_tells_another_network_from_this_one(network: GLIANet) -> None
     with torch.no_grad():
         other.decoder_blocks[2].residual_blocks.residual_block1.conv2.weight[3, 3] += 1  # type: ignore[union-attr,operator,index]
     with pytest.raises(BackendError, match="off by"):
-        check_segmenter(TorchSegmenter(other.eval(), CPU, "float32"), network, CPU)
+        check_segmenter(TorchSegmenter(other.eval(), CPU, "float32"), known_patch(network), CPU)
 
 
 def test_the_plain_probability_is_the_softmax_of_the_logits(network: GLIANet) -> None:
@@ -353,8 +384,9 @@ def test_no_weights_file_at_all_is_refused() -> None:
 
 def test_the_default_weights_are_prepared_and_checked_in_earnest() -> None:
     loaded = load_model(settings=ON_CPU)
+    backend, precision = fitting_ways(ON_CPU, CPU)[0]
     assert loaded.sha256 == weights_sha256(DEFAULT_WEIGHTS)
-    assert loaded.model.description == "{} {} on cpu".format(*ways_to_compute(CPU)[0])
+    assert loaded.model.description == f"{backend} {version(backend)} {precision} on cpu"
 
 
 SHA256_OF_AABB = "486b34250bd4400c0aa90516fce9a9c0633a922eb40d0828cf299bc4e825acf4"

@@ -8,7 +8,6 @@ from glianet.network import GLIANet
 from glianet.segmenters import (
     DTYPE_NAMES,
     DTYPES,
-    GraphSegmenter,
     OpenVINOSegmenter,
     TorchSegmenter,
     openvino_precisions,
@@ -113,90 +112,13 @@ def test_pytorch_computes_in_bfloat16_where_the_processor_has_instructions_for_i
     assert torch_precisions(CPU) == precisions
 
 
-@pytest.mark.parametrize("native", [True, False])
-def test_bfloat16_by_way_of_float32_on_cuda_does_not_count(monkeypatch: pytest.MonkeyPatch, native: bool) -> None:
-    monkeypatch.setattr(
-        "torch.cuda.is_bf16_supported", lambda including_emulation=True: native or including_emulation
-    )
-    expected = ("float32", "bfloat16", "float16") if native else ("float32", "float16")
-    assert torch_precisions(torch.device("cuda")) == expected
-
-
-@pytest.fixture
-def streams(monkeypatch: pytest.MonkeyPatch) -> list[object]:
-    """The streams that were made current, on a machine without CUDA."""
-    made: list[object] = []
-    monkeypatch.setattr("torch.cuda.current_stream", lambda: "the stream before")
-    monkeypatch.setattr("torch.cuda.set_stream", made.append)
-    return made
-
-
-class _Launched:
-    """A segmenter whose kernels are launched one by one; `fails` is raised instead."""
-
-    precision = "float32"
-
-    def __init__(self) -> None:
-        self.sizes: list[int] = []
-        self.fails: Exception | None = None
-
-    def __call__(self, hu: Tensor, location: Tensor) -> Tensor:
-        if self.fails:
-            raise self.fails
-        self.sizes.append(len(hu))
-        return hu.float()
-
-
-def _batch(size: int) -> tuple[Tensor, Tensor]:
-    return torch.full((size, 2, 2, 2), size, dtype=torch.int16), torch.zeros(size, 32, 6, 6, 6)
-
-
-def test_the_largest_batch_is_recorded_and_others_are_launched(
-    monkeypatch: pytest.MonkeyPatch, streams: list[object]
+@pytest.mark.parametrize(("capability", "there"), [((7, 5), False), ((8, 0), True), ((9, 0), True), ((12, 0), True)])
+def test_bfloat16_on_cuda_is_there_since_ampere(
+    monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], there: bool
 ) -> None:
-    recorded: list[int] = []
-
-    def record(segment: object, hu: Tensor, location: Tensor) -> object:
-        recorded.append(len(hu))
-        return lambda new_hu, new_location: -new_hu.float()
-
-    monkeypatch.setattr("glianet.segmenters._record", record)
-    launched = _Launched()
-    segment = GraphSegmenter(launched)  # type: ignore[arg-type]
-    values = [float(segment(*_batch(size)).mean()) for size in (1, 2, 4, 3, 4, 1)]
-    assert values == [1, -2, -4, 3, -4, 1]
-    assert recorded == [2, 4] and launched.sizes == [1, 3, 1] and streams == ["the stream before"] * 2
-
-
-def test_what_cannot_be_recorded_is_launched_after_a_warning(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, streams: list[object]
-) -> None:
-    def record(segment: object, hu: Tensor, location: Tensor) -> object:
-        raise RuntimeError("operation not permitted when stream is capturing")
-
-    monkeypatch.setattr("glianet.segmenters._record", record)
-    launched = _Launched()
-    segment = GraphSegmenter(launched)  # type: ignore[arg-type]
-    assert [float(segment(*_batch(4)).mean()) for _ in range(2)] == [4, 4]
-    assert launched.sizes == [4, 4] and len(caplog.records) == 1 and streams == ["the stream before"]
-
-
-def test_a_recording_is_dropped_when_memory_runs_out(
-    monkeypatch: pytest.MonkeyPatch, streams: list[object]
-) -> None:
-    recorded: list[int] = []
-
-    def record(segment: object, hu: Tensor, location: Tensor) -> object:
-        recorded.append(len(hu))
-        return lambda new_hu, new_location: new_hu.float()
-
-    monkeypatch.setattr("glianet.segmenters._record", record)
-    launched = _Launched()
-    segment = GraphSegmenter(launched)  # type: ignore[arg-type]
-    segment(*_batch(8))
-    launched.fails = torch.OutOfMemoryError("no memory")
-    with pytest.raises(torch.OutOfMemoryError):
-        segment(*_batch(4))
-    launched.fails = None
-    segment(*_batch(4))
-    assert recorded == [8, 4]
+    """NVIDIA, CUDA C++ Programming Guide: __nv_bfloat16 by compute capability 8.0 and higher."""
+    asked: list[torch.device] = []
+    monkeypatch.setattr("torch.cuda.get_device_capability", lambda device: asked.append(device) or capability)
+    expected = ("float32", "bfloat16", "float16") if there else ("float32", "float16")
+    assert torch_precisions(torch.device("cuda", 1)) == expected
+    assert asked == [torch.device("cuda", 1)]
