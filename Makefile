@@ -27,7 +27,7 @@ demo: $(READY)
 	$(BIN)/python -m dicom_node.demo $(if $(SERIES),--series "$(SERIES)")
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 
 check: $(READY)
 	$(BIN)/ruff check .

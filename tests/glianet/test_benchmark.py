@@ -97,7 +97,7 @@ def test_a_timed_patch_is_what_the_engine_computes(network: GLIANet) -> None:
     volume = Volume(formula_volume((96, 96, 130), seed=3), np.eye(4))
     model = Model((Member(network, _Brightness()),), CPU, flips=((), (2,)))
     scores = score_volume(volume, model, EngineSettings(step=96, exact=True))
-    first = by_model(model, Patches(volume.hu, [(0, 0, 0), (0, 0, 34)], CPU))(0)
+    first = by_model(model, Patches(volume.hu, [(0, 0, 0), (0, 0, 34)], CPU))([0])[0]
     np.testing.assert_allclose(first[:, :, :34], scores.probability[:, :, :34], atol=1e-6)
 
 

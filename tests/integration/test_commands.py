@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from dicom_node.failures import FAILURES
 from dicom_node.reasons import REASONS
 from storage.states import SeriesState
 from tests.integration.conftest import Model
@@ -155,7 +156,7 @@ def test_a_configuration_with_several_mistakes_stops_the_start_and_names_each(tm
 def test_reasons_lists_every_code(tmp_path: Path) -> None:
     node = NodeUnderTest(tmp_path)
     listed = json.loads(node.command("reasons", "--json", with_config=False).stdout)
-    assert {row["code"] for row in listed} == set(REASONS)
+    assert {row["code"] for row in listed} == {*REASONS, *FAILURES}
 
 
 def test_send_says_what_was_not_stored(site: Site, tmp_path: Path) -> None:

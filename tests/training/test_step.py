@@ -1,7 +1,5 @@
 """One optimisation step."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
@@ -12,7 +10,7 @@ from training.settings import TrainingSettings
 from training.state import new_state
 from training.step import take_step
 
-SETTINGS = TrainingSettings(steps=10, warmup_steps=0, threads=1, global_every=2)
+SETTINGS = TrainingSettings(steps=10, warmup_steps=0, threads=1, global_every=2, bfloat16=False)
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +46,7 @@ def test_mistakes_lie_away_from_the_target(batch: Batch) -> None:
     with torch.no_grad():
         assert state.network.output_conv.bias is not None
         state.network.output_conv.bias.copy_(torch.tensor([-50.0, 50.0]))  # calls every voxel an aneurysm
-    result = take_step(state, batch, replace(SETTINGS, bfloat16=False))
+    result = take_step(state, batch, SETTINGS)
     assert [mistake[0] for mistake in result.mistakes] == [0, 1]
     z, y, x = result.mistakes[0][1:]
     target = torch.nonzero(batch.targets[0])

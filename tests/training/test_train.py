@@ -17,7 +17,7 @@ from training.train import train
 def _settings(steps: int) -> TrainingSettings:
     return TrainingSettings(
         steps=steps, patch_size=24, large_from=1.0, pool_start=1, pool_size=2, positives=1, negatives=1,
-        checkpoint_every=1, threads=1, refresh_every=100, pool_workers=1,
+        checkpoint_every=1, threads=1, refresh_every=100, pool_workers=1, bfloat16=False,
     )  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """Tubes and ellipsoids drawn with soft edges, each in its own small box."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,6 +9,9 @@ from numpy.typing import NDArray
 from training.phantom.pose import Pose
 
 Array = NDArray[np.float64]
+
+GREATEST_STRETCH = 1.3
+"""Of a head on its way into the array."""
 
 
 @dataclass
@@ -56,6 +60,28 @@ def ellipsoid(
         distance_square = distance_square + along**2
     scaled, distance = np.sqrt(inner) + 1e-6, np.sqrt(distance_square) + 1e-6
     return box, _soften(distance - distance / scaled, canvas.softness_mm)
+
+
+def draw_implicit(
+    canvas: Canvas,
+    centre: Array,
+    reach_mm: float,
+    distance: Callable[[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]], NDArray[np.float32]],
+) -> tuple[tuple[slice, slice, slice], NDArray[np.float32]] | None:
+    """Box and coverage (float32, 0 to 1) of a shape around a centre in head mm (x, y, z); None outside the grid.
+
+    distance: signed distance in mm, negative inside, of points x, y, z head mm from the centre.
+    """
+    middle = canvas.pose.to_array_mm(centre[None])[0]
+    reach = reach_mm * GREATEST_STRETCH + 2 * canvas.softness_mm
+    located = _box(canvas.pose, middle - reach, middle + reach)
+    if located is None:
+        return None
+    box, (z, y, x) = located
+    z, y, x = z - np.float32(middle[0]), y - np.float32(middle[1]), x - np.float32(middle[2])
+    inverse = np.linalg.inv(canvas.pose.matrix).astype(np.float32)
+    at = [line[0] * z + line[1] * y + line[2] * x for line in inverse]
+    return box, _soften(distance(*at), canvas.softness_mm)
 
 
 def paint(canvas: Canvas, box: tuple[slice, slice, slice], coverage: NDArray[np.float32], hu: float) -> None:

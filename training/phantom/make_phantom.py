@@ -43,8 +43,8 @@ def make_phantom(seed: int, settings: PhantomSettings) -> Phantom:
     hu = tissue + canvas.coverage * (canvas.hu - tissue)
     hu += scanner_noise(rng, pose.shape, rng.uniform(*settings.noise_hu))
     voxels = np.clip(np.rint(hu), *HU_RANGE).astype(np.int16)
-    affine = _affine(rng, settings)
-    return Phantom(voxels, labels, affine, _planted(labels, affine), _centrelines(pose, tree), seed)
+    affine = draw_affine(rng, settings)
+    return Phantom(voxels, labels, affine, planted_sacs(labels, affine), centrelines(pose, tree), seed)
 
 
 def _draw_vessel(canvas: Canvas, vessel: Vessel, level: float) -> None:
@@ -83,7 +83,7 @@ def _draw_plaque(rng: np.random.Generator, canvas: Canvas, centre: NDArray[np.fl
         np.maximum(canvas.coverage[box], cover, out=canvas.coverage[box])
 
 
-def _affine(rng: np.random.Generator, settings: PhantomSettings) -> NDArray[np.float64]:
+def draw_affine(rng: np.random.Generator, settings: PhantomSettings) -> NDArray[np.float64]:
     """Index (k, j, i, 1) to LPS mm of an exactly axial scan."""
     affine = np.eye(4)
     depth, height, width = settings.spacing_mm
@@ -92,7 +92,7 @@ def _affine(rng: np.random.Generator, settings: PhantomSettings) -> NDArray[np.f
     return affine
 
 
-def _planted(labels: NDArray[np.uint8], affine: NDArray[np.float64]) -> tuple[PlantedAneurysm, ...]:
+def planted_sacs(labels: NDArray[np.uint8], affine: NDArray[np.float64]) -> tuple[PlantedAneurysm, ...]:
     voxel_mm3 = abs(float(np.linalg.det(affine[:3, :3])))
     planted = []
     for number in range(1, int(labels.max()) + 1):
@@ -105,7 +105,7 @@ def _planted(labels: NDArray[np.uint8], affine: NDArray[np.float64]) -> tuple[Pl
     return tuple(planted)
 
 
-def _centrelines(pose: Pose, tree: ArterialTree) -> NDArray[np.float32]:
+def centrelines(pose: Pose, tree: ArterialTree) -> NDArray[np.float32]:
     points = np.concatenate([vessel.points for vessel in tree.vessels])
     index = pose.to_array_mm(points) / pose.spacing_mm
     inside = np.all((index >= 0) & (index <= np.array(pose.shape) - 1), axis=1)
