@@ -65,12 +65,20 @@ def train(
     ] = None,
     learning_rate: Annotated[float | None, typer.Option(min=0, help="Highest learning rate.")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.")] = None,
+    large_from: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Share of the steps from which patches are 96^3.")
+    ] = None,
+    bfloat16: Annotated[bool | None, typer.Option(help="Compute in bfloat16; slow where the CPU lacks it.")] = None,
+    generator: Annotated[str | None, typer.Option(help="standard or varied phantoms.")] = None,
+    initial_weights: Annotated[str | None, typer.Option(help="Weights to begin with, safetensors.")] = None,
 ) -> None:
     """Train from nothing, or go on where the last run in the folder stopped."""
     from training.settings import TrainingSettings
     from training.train import train as run_training
 
     given: dict[str, Any] = {"steps": steps, "seed": seed, "learning_rate": learning_rate, "threads": threads}
+    given |= {"large_from": large_from, "bfloat16": bfloat16}
+    given |= {"generator": generator, "initial_weights": initial_weights}
     chosen = {name: value for name, value in given.items() if value is not None}
     run_training(folder, replace(TrainingSettings(), **chosen))
 

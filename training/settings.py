@@ -14,6 +14,9 @@ class TrainingSettings:
 
     The rate rises over `warmup_steps` and falls linearly to 0 at `steps`. The global feature generator learns
     in every `global_every`-th step; its gradient costs as much as that of three small patches.
+
+    generator: "standard" or "varied", of the phantoms. initial_weights: a safetensors file to begin with; "": random
+    ones.
     """
 
     steps: int = 2300
@@ -34,6 +37,8 @@ class TrainingSettings:
     checkpoint_every: int = 50
     threads: int = 2
     bfloat16: bool = True
+    generator: str = "varied"
+    initial_weights: str = ""
 
     def __post_init__(self) -> None:
         if self.steps < 1 or self.pool_start < 1 or self.pool_size < self.pool_start:

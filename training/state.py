@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from glianet.checkpoint import load_network
 from glianet.network import GLIANet
 
 CHECKPOINT, SETTINGS = "checkpoint.pt", "settings.json"
@@ -54,6 +55,13 @@ def load_state(state: TrainingState, path: Path) -> None:
     state.average.load_state_dict(content["average"])
     state.optimizer.load_state_dict(content["optimizer"])
     state.step = int(content["step"])
+
+
+def start_from(state: TrainingState, weights: Path) -> None:
+    """Fill a new state from weights in safetensors format; the optimiser knows nothing yet. Raises WeightsError."""
+    loaded = load_network(weights).network.state_dict()
+    state.network.load_state_dict(loaded)
+    state.average.load_state_dict(loaded)
 
 
 @torch.no_grad()

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from training.cases import training_settings
 from training.phantom import Phantom, make_phantom
+from training.phantom.varied import make_varied_phantom
 
 Points = NDArray[np.int64]
 CANDIDATES = 4000
@@ -93,7 +94,19 @@ def case_pool(
 
 def make_case(seed: int) -> Case:
     """The training phantom of a seed with the places negative patches are drawn around."""
-    phantom = make_phantom(seed, training_settings(seed))
+    return _with_places(make_phantom(seed, training_settings(seed)))
+
+
+def make_varied_case(seed: int) -> Case:
+    """As `make_case`, of the phantoms that vary more widely."""
+    return _with_places(make_varied_phantom(seed, training_settings(seed)))
+
+
+GENERATORS: dict[str, Callable[[int], Case]] = {"standard": make_case, "varied": make_varied_case}
+
+
+def _with_places(phantom: Phantom) -> Case:
+    seed = phantom.seed
     rng = np.random.default_rng([seed, 2])
     strided = phantom.hu[::2, ::2, ::2]
     bright = np.argwhere((strided > 160) & (strided < 500)) * 2

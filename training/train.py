@@ -12,9 +12,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from training.samples import Batch, draw_batch
 from training.settings import TrainingSettings
-from training.state import CHECKPOINT, SETTINGS, TrainingState, load_state, new_state, save_state
+from training.state import CHECKPOINT, SETTINGS, TrainingState, load_state, new_state, save_state, start_from
 from training.step import StepResult, take_step
-from training.stream import Case, case_pool, make_case
+from training.stream import GENERATORS, Case, case_pool
 
 LOG = "log.jsonl"
 
@@ -22,10 +22,12 @@ MAXIMUM_MISTAKES = 50
 """False positives remembered of each case."""
 
 
-def train(folder: Path, settings: TrainingSettings, make: Callable[[int], Case] = make_case) -> TrainingState:
+def train(
+    folder: Path, settings: TrainingSettings, make: Callable[[int], Case] | None = None
+) -> TrainingState:
     """Train from nothing or from the checkpoint in `folder`; writes checkpoint, log (JSON Lines), settings.
 
-    make: gives the case of a seed; it must be importable, since another process calls it.
+    make: gives the case of a seed, None as the settings say; it must be importable, since another process calls it.
 
     The same settings draw the same phantoms and patches; how many phantoms are there at a step depends on the
     machine's speed, so two runs agree in distribution, not in every bit.
@@ -36,8 +38,10 @@ def train(folder: Path, settings: TrainingSettings, make: Callable[[int], Case] 
     state = new_state(settings.seed, settings.learning_rate)
     if (folder / CHECKPOINT).exists():
         load_state(state, folder / CHECKPOINT)
+    elif settings.initial_weights:
+        start_from(state, Path(settings.initial_weights))
     rng = np.random.default_rng([settings.seed, state.step])
-    first_seed = settings.seed * 10_000 + state.step
+    first_seed, make = settings.seed * 10_000 + state.step, make or GENERATORS[settings.generator]
     with (
         case_pool(make, first_seed, settings.pool_size, settings.pool_workers) as pool,
         _progress() as progress,
