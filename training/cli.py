@@ -1,18 +1,26 @@
 """The command `glianet-training`."""
 
-import json
-from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-if TYPE_CHECKING:
-    from training.phantom import PhantomSettings
-
-BAD_INPUT = 2
+from training.commands.terminal import (
+    Aneurysms,
+    Count,
+    Generator,
+    InPlane,
+    Matrix,
+    Seed,
+    Slices,
+    SliceSpacing,
+    Template,
+    Trees,
+    bar,
+    check_generator,
+    phantom_settings,
+    stop,
+)
 
 app = typer.Typer(
     help="Phantoms, training and evaluation of GLIA-Net weights. Research use only.",
@@ -20,16 +28,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-
-Count = Annotated[int, typer.Option(min=1, help="How many phantoms.")]
-Seed = Annotated[
-    int, typer.Option(min=0, help="Seed of the first; the others follow. From 900000 on: unseen.")
-]
-Slices = Annotated[int, typer.Option(min=8, help="Slices.")]
-Matrix = Annotated[int, typer.Option(min=8, help="Rows and columns.")]
-SliceSpacing = Annotated[float, typer.Option(min=0.1, help="Distance of slices, mm.")]
-InPlane = Annotated[float, typer.Option(min=0.1, help="Pixel spacing, mm.")]
-Aneurysms = Annotated[int, typer.Option(min=0, max=255, help="Aneurysms in each phantom.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
+Output = Annotated[Path | None, typer.Option(help="Results file to write, for `report`.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 
 
 @app.command()
@@ -41,46 +42,42 @@ def phantoms(
     matrix: Matrix = 512,
     slice_spacing: SliceSpacing = 0.6,
     in_plane: InPlane = 0.45,
-    aneurysms: Aneurysms = 3,
+    aneurysms: Aneurysms = "3",
+    generator: Generator = "standard",
+    template: Template = None,
+    trees: Trees = None,
 ) -> None:
-    """Write phantoms: a folder each with image.nii.gz, labels.nii.gz and truth.json."""
-    from training.phantom import make_phantom
-    from training.write_case import write_case
+    """Write phantoms: a folder each with image.nii.gz, labels.nii.gz and truth.json, and manifest.csv for all."""
+    from training.evaluate_cases import PhantomChoice, make_phantoms
+    from training.write_case import write_cases
 
-    settings = _settings(slices, matrix, slice_spacing, in_plane, aneurysms)
-    with _progress() as progress:
-        for number in progress.track(range(seed, seed + count), description="phantoms"):
-            write_case(folder / f"phantom-{number:06d}", make_phantom(number, settings))
+    check_generator(generator, template, trees)
+    settings = phantom_settings(slices, matrix, slice_spacing, in_plane, aneurysms)
+    choice = PhantomChoice(range(seed, seed + count), settings, generator, template, trees)
+    try:
+        with bar("phantoms") as advance:
+            write_cases(folder, make_phantoms(choice), lambda done: advance("phantoms", done, count))
+    except (ValueError, OSError) as problem:
+        stop(str(problem))
     typer.echo(f"{count} phantom{'s' * (count > 1)} in {folder}")
 
 
 @app.command()
 def train(
-    folder: Annotated[
-        Path, typer.Argument(metavar="OUT", help="Folder for checkpoint and log; resumes there.")
-    ],
-    steps: Annotated[int | None, typer.Option(min=1, help="Optimisation steps.")] = None,
-    seed: Annotated[
-        int | None, typer.Option(min=0, max=79, help="Seed of weights, phantoms, patches.")
+    folder: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of the training; resumes there.")],
+    recipe: Annotated[Path | None, typer.Option(help="TOML file; see training/training.toml for every key.")] = None,
+    preset: Annotated[str, typer.Option(help="Recipe of the package to begin with: see `presets`.")] = "",
+    change: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="One key, such as run.steps=1000.")
     ] = None,
-    learning_rate: Annotated[float | None, typer.Option(min=0, help="Highest learning rate.")] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.")] = None,
-    large_from: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Share of the steps from which patches are 96^3.")
-    ] = None,
-    bfloat16: Annotated[bool | None, typer.Option(help="Compute in bfloat16; slow where the CPU lacks it.")] = None,
-    generator: Annotated[str | None, typer.Option(help="standard or varied phantoms.")] = None,
-    initial_weights: Annotated[str | None, typer.Option(help="Weights to begin with, safetensors.")] = None,
 ) -> None:
-    """Train from nothing, or go on where the last run in the folder stopped."""
-    from training.settings import TrainingSettings
-    from training.train import train as run_training
+    """Train from nothing, or go on where the last run in the folder stopped. Without options: the paper's recipe."""
+    from training.run import run_training
 
-    given: dict[str, Any] = {"steps": steps, "seed": seed, "learning_rate": learning_rate, "threads": threads}
-    given |= {"large_from": large_from, "bfloat16": bfloat16}
-    given |= {"generator": generator, "initial_weights": initial_weights}
-    chosen = {name: value for name, value in given.items() if value is not None}
-    run_training(folder, replace(TrainingSettings(), **chosen))
+    try:
+        run_training(folder, recipe, preset, change or [])
+    except Exception as problem:  # noqa: BLE001 (every error of a training is told in one line and keeps its trace)
+        _stop_training(problem)
 
 
 @app.command()
@@ -90,75 +87,105 @@ def export(
 ) -> None:
     """Write the weights of a training as the node loads them."""
     from training.export import export_weights
+    from training.state import StateError
 
-    export_weights(folder, weights)
-    typer.echo(f"{weights}: {weights.stat().st_size} bytes")
+    try:
+        source = export_weights(folder, weights)
+    except (StateError, OSError) as problem:
+        stop(str(problem))
+    typer.echo(f"{weights}: {weights.stat().st_size} bytes, from {source.name}")
 
 
 @app.command()
 def evaluate(
-    weights: Annotated[Path, typer.Argument(help="Weights in safetensors format.")],
+    weights: Annotated[Path, typer.Argument(help="Weights (safetensors), or best.pt or checkpoint.pt of a training.")],
+    manifest: Annotated[Path | None, typer.Option(help="Cases to evaluate on, instead of phantoms.")] = None,
+    split: Annotated[str, typer.Option(help="Split of the manifest; empty for all.")] = "test",
     count: Count = 4,
     seed: Seed = 900_000,
     slices: Slices = 112,
     matrix: Matrix = 512,
     slice_spacing: SliceSpacing = 0.6,
     in_plane: InPlane = 0.45,
-    aneurysms: Aneurysms = 3,
+    aneurysms: Aneurysms = "3",
+    generator: Generator = "standard",
+    template: Template = None,
+    trees: Trees = None,
     step: Annotated[int, typer.Option(min=1, max=96, help="Voxels that the window moves.")] = 48,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    device: Device = "auto",
+    model: Annotated[str, typer.Option(help="Name of the model in tables; empty: its own.")] = "",
+    run: Annotated[str, typer.Option(help="Which of several trainings this is.")] = "1",
+    dataset: Annotated[str, typer.Option(help="Name of the cases in tables.")] = "",
+    output: Output = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Find the aneurysms of phantoms and count: planted, found, false positives, dice."""
-    from glianet.engine import EngineSettings
-    from glianet.errors import GliaNetError
-    from glianet.lesions import LesionSettings
-    from glianet.load_model import load_model
-    from glianet.model import ComputeSettings
-    from training.evaluate import evaluate_phantoms
-    from training.report import summarise, summary_table
+    """Score weights on the cases of a manifest, or on phantoms: by voxel, by aneurysm, by case."""
+    from training.commands.evaluation import collect, show
+    from training.evaluate_cases import PhantomChoice, evaluate_cases, manifest_cases, phantom_cases
+    from training.manifest import of_split, read_manifest
+    from training.scorer import load_scorer
 
-    settings = _settings(slices, matrix, slice_spacing, in_plane, aneurysms)
-    seeds, engine = range(seed, seed + count), EngineSettings(step, LesionSettings().threshold)
+    check_generator(generator, template, trees)
+    settings = phantom_settings(slices, matrix, slice_spacing, in_plane, aneurysms)
+    choice = PhantomChoice(range(seed, seed + count), settings, generator, template, trees)
     try:
-        model = load_model([weights], ComputeSettings(device)).model
-        with _progress() as progress:
-            task = progress.add_task("evaluating")
-
-            def advance(done: int, total: int) -> None:
-                progress.update(task, completed=done, total=total)
-
-            cases = []
-            for case in evaluate_phantoms(model, seeds, settings, engine, advance):
-                cases.append(case)
-                progress.update(task, description=f"{len(cases)} of {count} phantoms done")
-    except GliaNetError as problem:
-        _stop(str(problem))
-    summary = summarise(cases)
-    if as_json:
-        typer.echo(json.dumps(asdict(summary), indent=2))
-    else:
-        Console().print(summary_table(summary))
+        cases = manifest_cases(of_split(read_manifest(manifest), split)) if manifest else phantom_cases(choice)
+        scorer = load_scorer(weights, device, step)
+    except _problems() as problem:
+        stop(str(problem))
+    with bar("evaluating") as advance:
+        scores = collect(evaluate_cases(cases, scorer, advance))
+    named = dataset or (f"{manifest.stem}, {split or 'all'}" if manifest else f"{count} {generator} phantoms")
+    made = {"weights": weights.name, "weights_sha256": scorer.sha256, "step": step}
+    show(scores, as_json=as_json, output=output, model=model or scorer.model, dataset=named, run=run, made=made)
 
 
-def _settings(
-    slices: int, matrix: int, slice_spacing: float, in_plane: float, aneurysms: int
-) -> "PhantomSettings":
-    from training.phantom import PhantomSettings
+@app.command()
+def score(
+    truth: Annotated[Path, typer.Option(help="Folder of NIfTI labels.", exists=True, file_okay=False)],
+    prediction: Annotated[
+        Path, typer.Option(help="Folder of NIfTI masks or probabilities, same names.", exists=True, file_okay=False)
+    ],
+    model: Annotated[str, typer.Option(help="Name of the model in tables.")] = "prediction",
+    dataset: Annotated[str, typer.Option(help="Name of the cases in tables.")] = "",
+    run: Annotated[str, typer.Option(help="Which of several trainings this is.")] = "1",
+    output: Output = None,
+    as_json: AsJson = False,
+) -> None:
+    """Score predictions made elsewhere: each case, and all together."""
+    from training.commands.evaluation import collect, followed, show
+    from training.score_folders import count_cases, score_folders
 
-    return PhantomSettings(
-        (slices, matrix, matrix), (slice_spacing, in_plane, in_plane), (aneurysms, aneurysms)
-    )
+    scores = collect(followed(score_folders(truth, prediction), count_cases(truth)))
+    show(scores, as_json=as_json, output=output, model=model, dataset=dataset or truth.name, run=run)
 
 
-def _progress() -> Progress:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=Console(stderr=True))
+@app.command()
+def presets() -> None:
+    """List the recipes that come with the package."""
+    from training.load_recipe import PRESETS
+    from training.load_recipe import presets as names
+
+    for name in names():
+        first = (PRESETS / f"{name}.toml").read_text().splitlines()[0].lstrip("# ")
+        typer.echo(f"{name}: {first}")
 
 
-def _stop(message: str) -> NoReturn:
-    typer.echo(message, err=True)
-    raise typer.Exit(BAD_INPUT)
+def _problems() -> tuple[type[Exception], ...]:
+    from glianet.errors import GliaNetError
+    from training.load_recipe import RecipeError
+    from training.manifest import CasesError
+    from training.models.build_model import ModelError
+    from training.precision import PrecisionError
+    from training.state import StateError
+
+    return GliaNetError, RecipeError, CasesError, ModelError, PrecisionError, StateError
+
+
+def _stop_training(problem: Exception) -> Any:
+    if isinstance(problem, _problems()):
+        stop(str(problem))
+    raise problem
 
 
 if __name__ == "__main__":

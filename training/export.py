@@ -1,30 +1,36 @@
-"""From a training checkpoint to weights that the node loads."""
+"""From a training to weights that the node loads."""
 
-import json
 from pathlib import Path
+from typing import Any
 
 from glianet.checkpoint import save_network
+from training.models.build_model import LocatedModel
 from training.phantom import GENERATOR_VERSION
-from training.state import CHECKPOINT, SETTINGS, load_state, new_state
+from training.state import BEST, CHECKPOINT, StateError, load_run_recipe, load_trained, read_checkpoint
 
 NOTICE = "Research use only. Trained on synthetic phantoms alone; no diagnostic value."
+NOTICE_OF_CASES = "Research use only. Not for diagnosis."
 
 
-def export_weights(run: Path, target: Path) -> None:
-    """Write the averaged weights of a training as safetensors, with where they come from as metadata.
+def export_weights(run: Path, target: Path) -> Path:
+    """Write the weights of a training as safetensors, with where they come from as metadata; from which file.
 
-    run: the folder that `train` wrote. Raises OSError when a file is absent or cannot be written.
+    run: the folder that `train` wrote: the best by validation where there was one, else the last. Raises StateError
+    where there is none or the model is not one that the node runs, OSError when the file cannot be written.
     """
-    seed = int(json.loads((run / SETTINGS).read_text())["seed"])
-    state = new_state(seed, learning_rate=0.0)
-    load_state(state, run / CHECKPOINT)
-    metadata: dict[str, str | int] = {
+    source = run / (BEST if (run / BEST).exists() else CHECKPOINT)
+    recipe, content = load_run_recipe(run), read_checkpoint(source)
+    metadata: dict[str, Any] = {
         "architecture": "GLIA-Net (Bo et al., Patterns 2021), 1,066,704 parameters",
-        "training": "synthetic head CTA phantoms, package `training` of this project",
-        "training_seed": seed,
-        "training_steps": state.step,
+        "training": "cases of a manifest" if recipe.data.manifest else f"{recipe.data.generator} phantoms",
+        "training_seed": recipe.run.seed,
+        "training_steps": int(content["step"]),
         "phantom_generator_version": GENERATOR_VERSION,
-        "notice": NOTICE,
+        "notice": NOTICE_OF_CASES if recipe.data.manifest else NOTICE,
     }
     target.parent.mkdir(parents=True, exist_ok=True)
-    save_network(state.average, target, metadata)
+    model = load_trained(source)
+    if not isinstance(model, LocatedModel):
+        raise StateError(f"{run}: the node runs glianet, not {model.name}; evaluate {source.name} as it is")
+    save_network(model.network, target, metadata)
+    return source

@@ -6,9 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-GLOBAL_WEIGHT, LOCAL_WEIGHT = 0.1, 1.0
-DICE_WEIGHT, CROSS_WEIGHT = 0.8, 0.2
-DICE_GAMMA, CROSS_GAMMA = 0.3, 0.3
+from training.recipe import LossRecipe
+
 SMOOTHING_VOXELS = 1e-2
 """epsilon of the dice. Small, because below it the slope that leads out of "nothing anywhere" fades."""
 LEAST_LOSS = 1e-5
@@ -17,7 +16,7 @@ LEAST_LOSS = 1e-5
 
 @dataclass(frozen=True)
 class Losses:
-    """Total and parts, each a scalar tensor."""
+    """Total and parts, each a scalar tensor; parts that a loss does not have are 0."""
 
     total: Tensor
     dice: Tensor
@@ -25,37 +24,52 @@ class Losses:
     risk: Tensor
 
 
-def combined_loss(logits: Tensor, risk_logits: Tensor, targets: Tensor, weights: Tensor) -> Losses:
-    """0.1 risk + 1.0 (0.8 dice + 0.2 cross-entropy).
+def combined_loss(
+    logits: Tensor,
+    risk_logits: Tensor | None,
+    targets: Tensor,
+    weights: Tensor,
+    positive: Tensor,
+    recipe: LossRecipe,
+) -> Losses:
+    """0.1 risk + 1.0 (0.8 dice + 0.2 cross-entropy), with the recipe's weights.
 
-    logits: (N, 2, S, S, S); risk_logits: (N, 2); targets: (N, S, S, S) bool; weights: the same
-    shape, as `pyramid_weights` gives them.
+    logits: (N, 2, S, S, S); risk_logits: (N, 2), None for a model without a global network; targets: (N, S, S, S) bool;
+    weights: the same shape, as `pyramid_weights` gives them; positive: (N,) bool, the global label.
     """
     log_probability = functional.log_softmax(logits.float(), dim=1)
-    dice = _log_dice(log_probability[:, 1].exp(), targets.float())
-    cross = _weighted_cross_entropy(log_probability, targets, weights)
-    positive = targets.flatten(1).any(dim=1).long()
-    risk = functional.cross_entropy(risk_logits.float(), positive)
-    total = GLOBAL_WEIGHT * risk + LOCAL_WEIGHT * (DICE_WEIGHT * dice + CROSS_WEIGHT * cross)
-    return Losses(total, dice, cross, risk)
+    dice = _log_dice(log_probability[:, 1].exp(), targets.float(), recipe)
+    cross = _weighted_cross_entropy(log_probability, targets, weights, recipe.cross_gamma)
+    risk = dice.new_zeros(()) if risk_logits is None else functional.cross_entropy(risk_logits.float(), positive.long())
+    local = recipe.dice_weight * dice + recipe.cross_weight * cross
+    return Losses(recipe.global_weight * risk + recipe.local_weight * local, dice, cross, risk)
 
 
-def _log_dice(probability: Tensor, target: Tensor) -> Tensor:
-    """(-ln dice)^0.3, one dice over all voxels of the batch; 0 where the batch has no target.
+def plain_cross_entropy(logits: Tensor, targets: Tensor) -> Losses:
+    """Softmax cross-entropy over all voxels, as the paper trains its U-Net and HeadXNet."""
+    cross = functional.cross_entropy(logits.float(), targets.long())
+    return Losses(cross, cross.new_zeros(()), cross, cross.new_zeros(()))
 
-    Patch by patch, patches without a target would be best served by predicting nothing anywhere, and training
-    falls into that: a dice over the batch weighs their false positives against the targets of the others.
+
+def _log_dice(probability: Tensor, target: Tensor, recipe: LossRecipe) -> Tensor:
+    """(-ln dice)^0.3: the mean over the patches that have a target, or one dice over all voxels of the batch.
+
+    Patches without a target have none. One dice over the batch weighs their false positives against the targets of the
+    others; patch by patch they would be best served by predicting nothing anywhere, and training falls into that.
     """
-    wanted = target.sum()
-    if not wanted:
+    if recipe.dice == "batch":
+        probability, target = probability.reshape(1, -1), target.reshape(1, -1)
+    else:
+        probability, target = probability.flatten(1), target.flatten(1)
+    wanted = target.sum(1)
+    has_target = wanted > 0
+    if not bool(has_target.any()):
         return probability.sum() * 0
-    dice = (2 * (probability * target).sum() + SMOOTHING_VOXELS) / (
-        probability.sum() + wanted + SMOOTHING_VOXELS
-    )
-    return (-torch.log(dice)).clamp(min=LEAST_LOSS).pow(DICE_GAMMA)
+    dice = (2 * (probability * target).sum(1) + SMOOTHING_VOXELS) / (probability.sum(1) + wanted + SMOOTHING_VOXELS)
+    return (-torch.log(dice[has_target])).clamp(min=LEAST_LOSS).pow(recipe.dice_gamma).mean()
 
 
-def _weighted_cross_entropy(log_probability: Tensor, target: Tensor, weights: Tensor) -> Tensor:
+def _weighted_cross_entropy(log_probability: Tensor, target: Tensor, weights: Tensor, gamma: float) -> Tensor:
     """Mean over the voxels of w (-ln p of the true class)^0.3."""
     surprise = -torch.where(target, log_probability[:, 1], log_probability[:, 0])
-    return (weights * surprise.clamp(min=LEAST_LOSS).pow(CROSS_GAMMA)).mean()
+    return (weights * surprise.clamp(min=LEAST_LOSS).pow(gamma)).mean()

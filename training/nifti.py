@@ -25,6 +25,9 @@ HEADER = np.dtype(
 )  # fmt: skip
 """The fields of struct nifti_1_header (nifti1.h) that are read here."""
 
+DATA_OFFSET, SCANNER_COORDINATES, MILLIMETRES, GZIP_LEVEL = 352, 1, 2, 1
+"""Of files that are written here: NIFTI_XFORM_SCANNER_ANAT, NIFTI_UNITS_MM."""
+
 LPS_FROM_RAS = np.array([-1.0, -1.0, 1.0])
 """NIfTI's patient axes point to the right, the front and the head; DICOM's to the left, the back and the head."""
 
@@ -67,6 +70,27 @@ def read_grid(path: Path) -> Grid:
     stored = np.frombuffer(content, kind, int(np.prod(sizes[:3])), int(header["vox_offset"]))
     values = _scaled(stored.reshape(sizes[2::-1]), float(header["slope"]), float(header["inter"]))
     return _canonical(values, _affine(header))
+
+
+def write_grid(path: Path, values: NDArray[np.generic], affine: NDArray[np.float64]) -> None:
+    """Writes an array (D, H, W) of int16, uint8, uint16 or float32 as .nii or, gzipped, .nii.gz; always the same bytes.
+
+    affine: index (k, j, i, 1) to LPS mm; kept as the sform. Raises OSError, KeyError for another type.
+    """
+    header = np.zeros((), HEADER.newbyteorder("<"))
+    depth, height, width = values.shape
+    header["dim"] = (3, width, height, depth, 1, 1, 1, 1)
+    header["datatype"] = {kind: code for code, kind in VOXEL_TYPES.items()}[values.dtype.str[1:]]
+    header["pixdim"] = (1, *np.linalg.norm(affine[:3, :3], axis=0)[::-1], 1, 1, 1, 1)
+    header["vox_offset"], header["slope"], header["sform"] = DATA_OFFSET, 1, SCANNER_COORDINATES
+    header["srow"] = LPS_FROM_RAS[:, None] * affine[:3, [2, 1, 0, 3]]
+    content = bytearray(header.tobytes().ljust(DATA_OFFSET, b"\0"))
+    content[:4] = HEADER.itemsize.to_bytes(4, "little")
+    content[72:74] = (8 * values.dtype.itemsize).to_bytes(2, "little")  # bitpix
+    content[123] = MILLIMETRES
+    content[344:348] = b"n+1\0"
+    whole = bytes(content) + np.ascontiguousarray(values).astype(values.dtype.newbyteorder("<"), copy=False).tobytes()
+    path.write_bytes(gzip.compress(whole, GZIP_LEVEL, mtime=0) if path.suffix == ".gz" else whole)
 
 
 def _scaled(stored: NDArray[np.generic], slope: float, intercept: float) -> NDArray[np.generic]:

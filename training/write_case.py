@@ -1,21 +1,34 @@
-"""A phantom as files: image, labels and what was planted."""
+"""Phantoms as files: image, labels and what was planted, and a manifest of all."""
 
 import json
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
 
+from training.manifest import ManifestCase, write_manifest
+from training.nifti import write_grid
 from training.phantom import GENERATOR_VERSION, Phantom
 
-IMAGE, LABELS, TRUTH = "image.nii.gz", "labels.nii.gz", "truth.json"
+IMAGE, LABELS, TRUTH, MANIFEST = "image.nii.gz", "labels.nii.gz", "truth.json", "manifest.csv"
+INSTITUTION = "phantom"
+
+
+def write_cases(folder: Path, phantoms: Iterable[Phantom], done: Callable[[int], None]) -> None:
+    """A folder for each phantom, and manifest.csv, without splits. done: told how many are written. Raises OSError."""
+    cases = []
+    for number, phantom in enumerate(phantoms, start=1):
+        name = f"phantom-{phantom.seed:06d}"
+        write_case(folder / name, phantom)
+        cases.append(ManifestCase(name, folder / name / IMAGE, folder / name / LABELS, name, INSTITUTION))
+        done(number)
+    write_manifest(folder / MANIFEST, cases)
 
 
 def write_case(folder: Path, phantom: Phantom) -> None:
     """Write image.nii.gz (int16 HU), labels.nii.gz (uint8) and truth.json into a new or existing folder."""
-    from glianet.nifti import write_nifti  # SimpleITK is slow to load and only needed here
-
     folder.mkdir(parents=True, exist_ok=True)
-    write_nifti(folder / IMAGE, phantom.hu, phantom.affine)
-    write_nifti(folder / LABELS, phantom.labels, phantom.affine)
+    write_grid(folder / IMAGE, phantom.hu, phantom.affine)
+    write_grid(folder / LABELS, phantom.labels, phantom.affine)
     truth = {
         "generator_version": GENERATOR_VERSION,
         "seed": phantom.seed,

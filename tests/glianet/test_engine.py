@@ -296,8 +296,8 @@ def test_a_read_only_volume_is_taken_as_it_is(recwarn: pytest.WarningsRecorder) 
 @pytest.mark.slow
 def test_the_shipped_network_finds_the_same_with_and_without_what_is_left_out() -> None:
     """A cut of a phantom whose aneurysm the shipped weights find."""
-    from training.cases import evaluation_settings
     from training.phantom import make_phantom
+    from training.phantom_geometry import evaluation_settings
 
     phantom = make_phantom(900_007, evaluation_settings())
     largest = max(phantom.aneurysms, key=lambda planted: planted.volume_mm3)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from glianet.errors import ReaderError
 from glianet.nifti import read_nifti, write_nifti
-from training.nifti import read_grid
+from training.nifti import read_grid, write_grid
 
 OBLIQUE = np.array(
     [[0.1, 0.05, 0.44, -80.0], [-0.08, 0.45, -0.04, -90.0], [0.6, 0.07, -0.1, -40.0], [0, 0, 0, 1]]
@@ -71,3 +71,18 @@ def test_what_is_no_image_of_three_dimensions_is_refused(tmp_path: Path) -> None
     SimpleITK.WriteImage(SimpleITK.GetImageFromArray(np.zeros((4, 4), np.int16)), str(path))
     with pytest.raises(ReaderError, match="not three"):
         read_grid(path)
+
+
+@pytest.mark.parametrize("kind", ["int16", "uint8", "float32"])
+@pytest.mark.parametrize("name", ["image.nii", "image.nii.gz"])
+def test_what_is_written_simpleitk_reads(tmp_path: Path, kind: str, name: str) -> None:
+    values = np.random.default_rng(1).integers(0, 200, (5, 6, 7)).astype(kind)
+    affine = _orthogonal(OBLIQUE)
+    write_grid(tmp_path / name, values, affine)
+    expected = read_nifti(tmp_path / name)
+    np.testing.assert_array_equal(expected.hu, values)
+    np.testing.assert_allclose(expected.affine, affine, atol=1e-4)
+    assert read_grid(tmp_path / name).values.dtype == values.dtype
+    before = (tmp_path / name).read_bytes()
+    write_grid(tmp_path / name, values, affine)
+    assert (tmp_path / name).read_bytes() == before

@@ -3,50 +3,102 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from glianet.checkpoint import save_network
 from glianet.network import GLIANet
 from training.cli import app
+from training.manifest import read_manifest
+from training.results import load_results
+from training.run_log import read_log
 
 SMALL = ["--slices", "40", "--matrix", "128", "--slice-spacing", "1.0", "--in-plane", "1.8"]
+TINY = ["--slices", "24", "--matrix", "96", "--slice-spacing", "1.0", "--in-plane", "1.8"]
 
 
-def test_phantoms_writes_a_folder_each(tmp_path: Path) -> None:
-    result = CliRunner().invoke(
-        app, ["phantoms", str(tmp_path), "--count", "2", "--seed", "900100", "--aneurysms", "1", *SMALL]
-    )
+def _run(*arguments: str):  # type: ignore[no-untyped-def]
+    return CliRunner().invoke(app, list(arguments))
+
+
+def test_phantoms_writes_a_folder_each_and_a_manifest(tmp_path: Path) -> None:
+    result = _run("phantoms", str(tmp_path), "--count", "2", "--seed", "900100", "--aneurysms", "1", *SMALL)
     assert result.exit_code == 0, result.output
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["phantom-900100", "phantom-900101"]
+    names = ["manifest.csv", "phantom-900100", "phantom-900101"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
     truth = json.loads((tmp_path / "phantom-900101" / "truth.json").read_text())
-    assert truth["shape"] == [40, 128, 128]
-    assert truth["spacing_mm"] == pytest.approx([1.0, 1.8, 1.8])
+    assert truth["shape"] == [40, 128, 128] and truth["spacing_mm"] == pytest.approx([1.0, 1.8, 1.8])
+    assert len(read_manifest(tmp_path / "manifest.csv")) == 2
 
 
-def test_evaluate_counts_what_was_planted(tmp_path: Path) -> None:
-    weights = tmp_path / "weights.safetensors"
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--generator", "own"), "'own' is none of standard, varied"),
+        (("--trees", "x"), "--template and --trees are for --generator varied"),
+        (("--aneurysms", "3-1"), "number of aneurysms (3, 1)"),
+        (("--aneurysms", "many"), "the phantoms:"),
+    ],
+)
+def test_options_that_contradict_are_told(tmp_path: Path, options: tuple[str, ...], message: str) -> None:
+    result = _run("phantoms", str(tmp_path), *TINY, *options)
+    assert result.exit_code == 2 and message in result.output
+
+
+def test_evaluate_on_phantoms_counts_what_was_planted(tmp_path: Path) -> None:
+    weights, output = tmp_path / "weights.safetensors", tmp_path / "results.json"
     save_network(GLIANet(), weights, {})
-    arguments = [
-        "evaluate",
-        str(weights),
-        "--count",
-        "1",
-        "--seed",
-        "900100",
-        "--step",
-        "96",
-        "--json",
-        *SMALL,
-    ]
-    result = CliRunner().invoke(app, [*arguments, "--slices", "24", "--matrix", "96"])
+    options = ("--count", "1", "--seed", "900100", "--step", "96", "--json", "--output", str(output), *TINY)
+    result = _run("evaluate", str(weights), *options, "--aneurysms", "2", "--model", "ours")
     assert result.exit_code == 0, result.output
-    summary = json.loads(result.stdout)
-    assert summary["cases"][0]["seed"] == 900100
-    assert summary["planted"] == len(summary["cases"][0]["diameters_mm"])
+    document = json.loads(result.stdout)
+    (case,) = document["cases"]
+    assert case["case"] == "phantom-900100" and document["all"]["cases"] == 1
+    results = load_results(output)
+    assert (results.model, results.dataset) == ("ours", "1 standard phantoms") and results.made["step"] == 96
 
 
-def test_absent_weights_are_an_error_without_a_traceback(tmp_path: Path) -> None:
-    result = CliRunner().invoke(app, ["evaluate", str(tmp_path / "none.safetensors")])
-    assert result.exit_code == 2
-    assert "none.safetensors" in result.output
+def test_a_training_on_a_manifest_and_its_evaluation(tmp_path: Path) -> None:
+    """The way of an engineer, in small: phantoms, a manifest with splits, training, export, evaluation."""
+    assert _run("phantoms", str(tmp_path / "cases"), "--count", "2", "--aneurysms", "1", *TINY).exit_code == 0
+    manifest = tmp_path / "cases" / "manifest.csv"
+    header, first, second = manifest.read_text().splitlines()
+    place = header.split(",").index("split")
+    for split, row in (("train", first), ("test", second)):
+        cells = row.split(",")
+        cells[place] = split
+        header += "\n" + ",".join(cells)
+    manifest.write_text(header + "\n")
+    changes = {
+        "data.manifest": manifest, "run.steps": 1, "run.validate_every": 0, "patches.size": 16, "patches.jitter": 2,
+        "patches.batch": 1, "patches.cases": 1, "run.device": "cpu", "run.precision": "float32", "run.threads": 1,
+    }  # fmt: skip
+    options = [part for key, value in changes.items() for part in ("--set", f"{key}={value}")]
+    run, weights = tmp_path / "run", tmp_path / "weights.safetensors"
+    result = _run("train", str(run), "--preset", "paper", *options)
+    assert result.exit_code == 0, result.output
+    assert np.isfinite(read_log(run)[0]["loss"])
+    assert _run("export", str(run), str(weights)).exit_code == 0
+    for trained in (weights, run / "checkpoint.pt"):
+        result = _run("evaluate", str(trained), "--manifest", str(manifest), "--step", "96", "--json")
+        assert result.exit_code == 0, result.output
+        assert json.loads(result.stdout)["all"]["cases"] == 1
+
+
+def test_mistakes_are_one_line_without_a_traceback(tmp_path: Path) -> None:
+    result = _run("evaluate", str(tmp_path / "none.safetensors"))
+    assert result.exit_code == 2 and "none.safetensors" in result.output
+    result = _run("train", str(tmp_path / "run"), "--set", "run.stepz=1")
+    assert result.exit_code == 2 and "run.stepz: it is unknown" in result.output
+    result = _run("train", str(tmp_path / "run"), "--set", "run.steps")
+    assert result.exit_code == 2 and "it has not the form KEY=VALUE" in result.output
+    result = _run("train", str(tmp_path / "run"), "--set", "model=own", "--set", "run.device=cpu")
+    assert result.exit_code == 2 and "model 'own' is unknown" in result.output
+    result = _run("export", str(tmp_path), str(tmp_path / "w.safetensors"))
+    assert result.exit_code == 2 and "the recipe of the training cannot be read" in result.output
+
+
+def test_presets_are_listed_with_what_they_are() -> None:
+    result = _run("presets")
+    assert "published: The published configuration" in result.stdout and "phantoms:" in result.stdout

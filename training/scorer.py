@@ -1,0 +1,59 @@
+"""Any trained weights as one thing: a volume in, the probability of each voxel out."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glianet.device import choose_device
+from glianet.engine import EngineSettings, score_volume
+from glianet.load_model import load_model
+from glianet.model import ComputeSettings
+from glianet.volume import Volume
+from glianet.weights_file import weights_sha256
+
+Progress = Callable[[int, int], None]
+CHECKPOINT_ENDINGS = (".pt", ".pth")
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """model: its name; sha256: of the file. score: HU (D, H, W) int16 with its affine to probability, (D, H, W)."""
+
+    model: str
+    sha256: str
+    score: Callable[[NDArray[np.int16], NDArray[np.float64], Progress | None], NDArray[np.float32]]
+
+
+def load_scorer(weights: Path, device: str = "auto", step: int = 48) -> Scorer:
+    """Weights of GLIA-Net as the node runs them (safetensors), or best.pt or checkpoint.pt of any training.
+
+    step: voxels that the window moves. Raises GliaNetError or StateError where they cannot be used.
+    """
+    if weights.suffix in CHECKPOINT_ENDINGS:
+        return _from_training(weights, device, step)
+    loaded = load_model([weights], ComputeSettings(device))
+    settings = EngineSettings(step=step)
+
+    def score(
+        hu: NDArray[np.int16], affine: NDArray[np.float64], progress: Progress | None = None
+    ) -> NDArray[np.float32]:
+        return score_volume(Volume(hu, affine), loaded.model, settings, progress).probability
+
+    return Scorer("glianet", loaded.sha256, score)
+
+
+def _from_training(weights: Path, device: str, step: int) -> Scorer:
+    from training.sliding_window import score_volume_with
+    from training.state import load_trained
+
+    model = load_trained(weights).to(choose_device(device)).eval()
+
+    def score(
+        hu: NDArray[np.int16], affine: NDArray[np.float64], progress: Progress | None = None
+    ) -> NDArray[np.float32]:
+        return score_volume_with(model, hu, step=step, device=choose_device(device), progress=progress)
+
+    return Scorer(str(model.name), weights_sha256(weights), score)
