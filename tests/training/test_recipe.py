@@ -75,7 +75,7 @@ def test_everything_wrong_is_told_at_once(tmp_path: Path) -> None:
     assert str(file) in text
     for part in (
         "patches.sizes: it is unknown; there are size, batch",
-        "patches.size: 50 is no multiple of 8",
+        "patches.size: 50 is no multiple of 8 from 16 on",
         "run.steps: 'many' is no int",
         "run.precision: 'int8' is none of auto, float32, bfloat16, float16",
         "lost: it is no table of a recipe",
