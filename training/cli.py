@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from training.commands import reporting
 from training.commands.terminal import (
     Aneurysms,
     Count,
@@ -158,6 +159,12 @@ def score(
 
     scores = collect(followed(score_folders(truth, prediction), count_cases(truth)))
     show(scores, as_json=as_json, output=output, model=model, dataset=dataset or truth.name, run=run)
+
+
+app.command()(reporting.report)
+app.command()(reporting.readers)
+app.command()(reporting.readings_from_audit)
+app.command()(reporting.figures)
 
 
 @app.command()

@@ -9,9 +9,11 @@ from typer.testing import CliRunner
 
 from glianet.checkpoint import save_network
 from glianet.network import GLIANet
+from tests.training.metrics.made_masks import SPACING_MM, made_masks
 from training.cli import app
 from training.manifest import read_manifest
-from training.results import load_results
+from training.metrics.case_score import score_case
+from training.results import RunResults, load_results, save_results
 from training.run_log import read_log
 
 SMALL = ["--slices", "40", "--matrix", "128", "--slice-spacing", "1.0", "--in-plane", "1.8"]
@@ -102,3 +104,28 @@ def test_mistakes_are_one_line_without_a_traceback(tmp_path: Path) -> None:
 def test_presets_are_listed_with_what_they_are() -> None:
     result = _run("presets")
     assert "published: The published configuration" in result.stdout and "phantoms:" in result.stdout
+
+
+def _results(path: Path, model: str, run: str) -> str:
+    scores = tuple(score_case(*made_masks(seed), SPACING_MM, f"case {seed}") for seed in (0, 1))
+    save_results(path, RunResults(model, "made", run, {"step": 48}, scores))
+    return str(path)
+
+
+def test_a_report_is_written_of_several_models(tmp_path: Path) -> None:
+    files = [_results(tmp_path / f"{name}.json", name, "1") for name in ("glianet", "unet3d")]
+    html, markdown = tmp_path / "report.html", tmp_path / "report.md"
+    result = _run("report", *files, "--html", str(html), "--markdown", str(markdown))
+    assert result.exit_code == 0, result.output
+    assert "unet3d" in markdown.read_text() and "For research use only" in html.read_text()
+    assert _run("report", *files).exit_code == 2
+    result = _run("report", str(tmp_path / "none.json"), "--html", str(html))
+    assert result.exit_code == 2 and "none.json: it cannot be read as results" in result.output
+
+
+def test_mistakes_of_a_reader_study_are_told(tmp_path: Path) -> None:
+    result = _run("readers", str(tmp_path / "none.csv"), "--manifest", "m.csv", "--html", str(tmp_path / "r.html"))
+    assert result.exit_code == 2 and "none.csv" in result.output
+    options = ("--series", "1.2.3", "--output", str(tmp_path / "draft.csv"))
+    result = _run("readings-from-audit", str(tmp_path / "audit.jsonl"), str(tmp_path / "seg.dcm"), *options)
+    assert result.exit_code == 2 and "SERIES_UID=CASE" in result.output
