@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from dicom_node.cli import app
 from dicom_node.failures import FAILURES
 from dicom_node.settings import DestinationSettings, Settings
+from training.cli import app as training_app
 
 REPOSITORY = Path(__file__).parents[1]
 GUIDE = (REPOSITORY / "docs" / "admin-guide.md").read_text(encoding="utf-8")
@@ -70,3 +71,14 @@ def test_documented_commands_exist(document: str) -> None:
     for command in named:
         result = CliRunner().invoke(app, [*command.split(), "--help"])
         assert result.exit_code == 0, f"{document} names `dicom-node {command}`, which does not exist"
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs/training.md"])
+def test_documented_commands_of_training_exist(document: str) -> None:
+    """Every `glianet-training COMMAND` that a document names answers --help."""
+    text = (REPOSITORY / document).read_text(encoding="utf-8")
+    named = set(re.findall(r"glianet-training ((?:cases )?[a-z-]+)", text))
+    assert {"phantoms", "train", "evaluate"} <= named
+    for command in named:
+        result = CliRunner().invoke(training_app, [*command.split(), "--help"])
+        assert result.exit_code == 0, f"{document} names `glianet-training {command}`, which does not exist"
