@@ -1,6 +1,9 @@
 """Whole trainings on small cases: they learn, and go on where they were stopped, bit by bit."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +25,7 @@ SMALL = {
     "run.precision": "float32", "run.device": "cpu", "run.validate_every": 0, "run.checkpoint_every": 2,
     "optimiser.global_every": 4, "optimiser.average": 0.9, "patches.mistake_share": 0.5, "optimiser.rate": 1e-3,
 }  # fmt: skip
+ONE_THREAD = {"OMP_NUM_THREADS": "1"}
 
 
 @pytest.fixture(scope="module")
@@ -106,3 +110,18 @@ def test_a_tiny_set_is_overfitted(tmp_path: Path, manifest: Path) -> None:
     assert last < 0.5 * first
     overlaps = [entry["overlap"] for entry in log[-20:] if entry["overlap"] is not None]
     assert np.mean(overlaps) > 0.8
+
+
+@pytest.mark.slow
+def test_two_processes_by_torchrun_train_one_network(tmp_path: Path, manifest: Path) -> None:
+    """One alone writes; with the mean of the gradients the weights differ from those of one process alone."""
+    changes = SMALL | {"data.manifest": manifest, "run.steps": 2, "patches.batch": 1}
+    options = [part for key, value in changes.items() for part in ("--set", f"{key}={value}")]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    start = [*torchrun, "-m", "training.run"]
+    subprocess.run([*start, str(tmp_path / "two"), *options], check=True, timeout=240, env=os.environ | ONE_THREAD)
+    assert [entry["step"] for entry in read_log(tmp_path / "two")] == [1, 2]
+    alone = _train(tmp_path / "one", manifest, run__steps=2, patches__batch=1)
+    first, second = (read_checkpoint(folder / "checkpoint.pt") for folder in (tmp_path / "two", alone))
+    assert first["step"] == second["step"] == 2
+    assert any(not torch.equal(tensor, second["model"][name]) for name, tensor in first["model"].items())
