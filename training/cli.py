@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from training.commands import reporting
+from training.commands import cases, reporting
 from training.commands.terminal import (
     Aneurysms,
     Count,
@@ -130,12 +130,12 @@ def evaluate(
     settings = phantom_settings(slices, matrix, slice_spacing, in_plane, aneurysms)
     choice = PhantomChoice(range(seed, seed + count), settings, generator, template, trees)
     try:
-        cases = manifest_cases(of_split(read_manifest(manifest), split)) if manifest else phantom_cases(choice)
+        chosen = manifest_cases(of_split(read_manifest(manifest), split)) if manifest else phantom_cases(choice)
         scorer = load_scorer(weights, device, step)
     except _problems() as problem:
         stop(str(problem))
     with bar("evaluating") as advance:
-        scores = collect(evaluate_cases(cases, scorer, advance))
+        scores = collect(evaluate_cases(chosen, scorer, advance))
     named = dataset or (f"{manifest.stem}, {split or 'all'}" if manifest else f"{count} {generator} phantoms")
     made = {"weights": weights.name, "weights_sha256": scorer.sha256, "step": step}
     show(scores, as_json=as_json, output=output, model=model or scorer.model, dataset=named, run=run, made=made)
@@ -161,6 +161,7 @@ def score(
     show(scores, as_json=as_json, output=output, model=model, dataset=dataset or truth.name, run=run)
 
 
+app.add_typer(cases.app, name="cases")
 app.command()(reporting.report)
 app.command()(reporting.readers)
 app.command()(reporting.readings_from_audit)

@@ -129,3 +129,24 @@ def test_mistakes_of_a_reader_study_are_told(tmp_path: Path) -> None:
     options = ("--series", "1.2.3", "--output", str(tmp_path / "draft.csv"))
     result = _run("readings-from-audit", str(tmp_path / "audit.jsonl"), str(tmp_path / "seg.dcm"), *options)
     assert result.exit_code == 2 and "SERIES_UID=CASE" in result.output
+
+
+def test_cases_are_checked_and_divided(tmp_path: Path) -> None:
+    assert _run("phantoms", str(tmp_path), "--count", "3", "--aneurysms", "1", *TINY).exit_code == 0
+    manifest, divided = tmp_path / "manifest.csv", tmp_path / "split.csv"
+    result = _run("cases", "check", str(manifest), "--json")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["total"]["cases"] == 3
+    assert "aneurysm" in _run("cases", "check", str(manifest)).stdout
+    shares = ("--train", "0.34", "--validation", "0.33", "--test", "0.33")
+    result = _run("cases", "split", str(manifest), "--output", str(divided), *shares, "--read")
+    assert result.exit_code == 0, result.output
+    assert sorted(case.split for case in read_manifest(divided)) == ["test", "train", "validation"]
+    (tmp_path / "phantom-900001" / "image.nii.gz").unlink()
+    result = _run("cases", "check", str(manifest))
+    assert result.exit_code == 2 and "phantom-900001: the image cannot be read" in result.output
+
+
+def test_an_import_without_a_key_is_told(tmp_path: Path) -> None:
+    result = _run("cases", "import", str(tmp_path), str(tmp_path / "out"), "--key", str(tmp_path / "none.txt"))
+    assert result.exit_code == 2 and "none.txt" in result.output
