@@ -12,8 +12,6 @@ from training.manifest import SPLITS, CasesError, ManifestCase
 
 FRACTIONS: Mapping[str, float] = MappingProxyType({"train": 0.8, "validation": 0.1, "test": 0.1})
 
-ALMOST = 1e-9
-"""Patients added before rounding down: what floating-point arithmetic may have lost of a whole one."""
 DECIMALS = 6
 """To which two splits lack equally many patients."""
 
@@ -95,7 +93,7 @@ def _divide(strata: Mapping[Stratum, list[str]], seed: int, fractions: Mapping[s
     lacking = dict.fromkeys(fractions, 0.0)  # patients, over the groups so far
     for stratum in sorted(strata, key=str):
         patients = sorted(strata[stratum], key=lambda patient: sha256(f"{seed}:{patient}".encode()).digest())
-        counts = {name: floor(len(patients) * share + ALMOST) for name, share in fractions.items()}
+        counts = {name: floor(len(patients) * share) for name, share in fractions.items()}
         for name, share in fractions.items():
             lacking[name] += len(patients) * share - counts[name]
         for _ in range(len(patients) - sum(counts.values())):

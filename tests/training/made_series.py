@@ -46,10 +46,12 @@ class MadeSeries:
     seg: Path
 
 
-def make_series(root: Path, orientation: Sequence[float] = AXIAL, **attributes: object) -> MadeSeries:
+def make_series(
+    root: Path, orientation: Sequence[float] = AXIAL, kind: str = "classic", **attributes: object
+) -> MadeSeries:
     """Writes root/ct and root/seg.dcm. Voxel (row, column) of every slice holds 3 row + column - 1024 HU."""
-    wanted = CtSource(slices=10, rows=24, columns=32, orientation=orientation, attributes=PATIENT | attributes)
-    files = write_ct(root / "ct", wanted)
+    wanted = CtSource(slices=10, rows=24, columns=32, orientation=orientation, kind=kind)
+    files = write_ct(root / "ct", wanted.with_attributes(**PATIENT | attributes))
     for file in files:
         change(file, _mark)
     source = inspect_series(read_headers(files), ANY_CT, AssemblySettings(), conflicting=False)
@@ -124,7 +126,7 @@ def contents(folder: Path) -> Iterator[tuple[Path, bytes]]:
 def _mark(image: Dataset) -> None:
     """Traces of the patient where no one looks: private, nested, in an overlay, before the header."""
     rows, columns = np.indices((image.Rows, image.Columns))
-    image.PixelData = (3 * rows + columns).astype("<u2").tobytes()
+    image.PixelData = (3 * rows + columns).astype("<u2").tobytes() * int(image.get("NumberOfFrames", 1))
     image.preamble = b"Leckmann".ljust(128, b"\0")
     block = image.private_block(0x0029, "LECKMANN CSA", create=True)
     block.add_new(0x10, "LO", "Ottilie QX-77123")

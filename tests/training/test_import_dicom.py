@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from pydicom import Dataset
 
 from dicom_node.read_series import read_folder
-from tests.support.ct_source import AXIAL, PRONE
+from tests.support.ct_source import AXIAL, PRONE, CtSource, write_ct
 from tests.support.head_series import change
 from tests.training.made_series import (
     KEY,
+    PATIENT,
     TELLING,
     MadeSeries,
     changed_segmentation,
@@ -26,6 +27,7 @@ from tests.training.made_series import (
 )
 from training.import_dicom import import_series
 from training.manifest import CasesError, ManifestCase, read_manifest, write_manifest
+from training.series_identity import identify_series
 
 OBLIQUE = (0.9659258, 0.1294095, 0.2241439, -0.1294095, 0.9914449, -0.0148177)
 ON_THE_SIDE = (0.0, 1.0, 0.0, -1.0, 0.0, 0.0)
@@ -58,9 +60,14 @@ def axial(tmp_path_factory: pytest.TempPathFactory) -> MadeSeries:
     return make_series(tmp_path_factory.mktemp("axial"))
 
 
-@pytest.mark.parametrize("orientation", [AXIAL, PRONE, OBLIQUE, ON_THE_SIDE])
-def test_the_mask_lies_where_it_lay_in_the_patient(tmp_path: Path, orientation: tuple[float, ...]) -> None:
-    made = make_series(tmp_path / "in", orientation)
+@pytest.mark.parametrize(
+    ("orientation", "kind"),
+    [(AXIAL, "classic"), (PRONE, "classic"), (OBLIQUE, "classic"), (ON_THE_SIDE, "classic"), (OBLIQUE, "enhanced")],
+)
+def test_the_mask_lies_where_it_lay_in_the_patient(
+    tmp_path: Path, orientation: tuple[float, ...], kind: str
+) -> None:
+    made = make_series(tmp_path / "in", orientation, kind)
     case = _import(made, tmp_path / "out", made.seg)
     assert case.label
     np.testing.assert_allclose(_points(case.label), _expected(made), atol=2e-3)
@@ -74,7 +81,7 @@ def test_the_mask_lies_where_it_lay_in_the_patient(tmp_path: Path, orientation: 
 
 def test_the_row_tells_age_sex_and_a_pseudonym(axial: MadeSeries, tmp_path: Path) -> None:
     case = _import(axial, tmp_path, axial.seg, split="test", ruptured="yes")
-    pseudonym = "patient-35f04d51e3d90c6b"
+    pseudonym = "patient-946f418cc614ae06"  # openssl dgst -sha256 -hmac KEY, of "patient", a zero byte and the ID
     assert case == ManifestCase(
         "case-1", tmp_path / "case-1/image.nii.gz", tmp_path / "case-1/label.nii.gz", pseudonym, "North", "test", 90.0,
         "F", "yes",
@@ -92,14 +99,15 @@ def test_without_a_segmentation_nothing_or_no_aneurysm_is_known(axial: MadeSerie
         _import(axial, tmp_path, axial.seg, case="case-3", negative=True)
 
 
-def test_nothing_that_is_written_tells_of_the_patient(tmp_path: Path) -> None:
-    made = make_series(tmp_path / "in")
+@pytest.mark.parametrize(("kind", "files"), [("classic", 10), ("enhanced", 1)])
+def test_nothing_that_is_written_tells_of_the_patient(tmp_path: Path, kind: str, files: int) -> None:
+    made = make_series(tmp_path / "in", kind=kind)
     before = {path: (sha256(stored).digest(), path.stat().st_mtime_ns) for path, stored in contents(tmp_path / "in")}
     out = tmp_path / "out"
     write_manifest(out / "manifest.csv", [_import(made, out, made.seg, keep_dicom=True)])
     telling = [text.encode() for text in {*TELLING, *uids_of(tmp_path / "in")}]
     written = list(contents(out))
-    assert len(written) == 3 + 10 + 1  # image, label, manifest; slices and segmentation
+    assert len(written) == 3 + files + 1  # image, label, manifest; images and segmentation
     for path, stored in written:
         for text in telling:
             assert text not in stored, f"{path} holds {text!r}"
@@ -192,7 +200,9 @@ def _outside(seg: Dataset) -> None:
         (_outside, "outside the series"),
     ],
 )
-def test_a_segmentation_that_does_not_belong_is_refused(axial: MadeSeries, tmp_path: Path, how: object, told: str) -> None:
+def test_a_segmentation_that_does_not_belong_is_refused(
+    axial: MadeSeries, tmp_path: Path, how: object, told: str
+) -> None:
     with pytest.raises(CasesError, match=told):
         _import(axial, tmp_path, changed_segmentation(axial, how))  # type: ignore[arg-type]
     assert list(tmp_path.iterdir()) == []
@@ -254,11 +264,11 @@ def test_a_series_that_cannot_be_trusted_is_refused(tmp_path: Path) -> None:
     ],
 )
 def test_whose_series_it_is_must_be_clear(tmp_path: Path, keyword: str, value: str, told: str) -> None:
-    made = make_series(tmp_path / "in")
-    for file in made.source.paths if value == "" else made.source.paths[:1]:
+    files = write_ct(tmp_path, CtSource(slices=2))
+    for file in files if value == "" else files[:1]:
         change(file, lambda image: setattr(image, keyword, value))
     with pytest.raises(CasesError, match=told):
-        _import(made, tmp_path / "out")
+        identify_series(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -275,5 +285,5 @@ def test_whose_series_it_is_must_be_clear(tmp_path: Path, keyword: str, value: s
     ],
 )
 def test_ages_are_whole_years_up_to_90(tmp_path: Path, attributes: dict[str, str], age: float | None) -> None:
-    made = make_series(tmp_path / "in", **attributes)
-    assert _import(made, tmp_path / "out").age == age
+    write_ct(tmp_path, CtSource(slices=1).with_attributes(**PATIENT | attributes))
+    assert identify_series(tmp_path).age == age

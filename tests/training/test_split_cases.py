@@ -35,8 +35,8 @@ def test_each_institution_is_divided_by_itself() -> None:
 
 
 def test_whole_shares_are_whole_in_floating_point_too() -> None:
-    fractions = {"train": 0.7, "validation": 0.2, "test": 0.1}  # 0.7 * 10 is 7, 0.1 * 3 a little more than 0.3
-    assert _counts(split_cases(_cases(10), seed=1, fractions=fractions)) == {"train": 7, "validation": 2, "test": 1}
+    fractions = {"train": 0.71, "test": 0.29}  # 0.29 * 100 is a little less than 29
+    assert _counts(split_cases(_cases(100), seed=1, fractions=fractions)) == {"train": 71, "test": 29}
 
 
 def test_those_left_over_go_where_most_lack() -> None:
