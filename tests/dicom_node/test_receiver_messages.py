@@ -114,12 +114,21 @@ def test_abort_in_the_middle_of_a_data_set_keeps_nothing(tmp_path: Path) -> None
         assert (row.detail["end"], row.detail["stored"]) == ("aborted", 0)
 
 
+def _has_ended(connection: socket.socket) -> bool:
+    try:
+        return connection.recv(1, socket.MSG_PEEK) == b""
+    except BlockingIOError:
+        return False
+
+
 def test_connections_without_a_request_do_not_take_all_places(tmp_path: Path) -> None:
     limits: dict[str, object] = {"maximum_associations": 2, "acse_timeout_s": 3600.0}
     with running_node(tmp_path, receiver=limits) as node:
         silent = [socket.create_connection(("127.0.0.1", node.receiver.port), DEADLINE_S) for _ in range(5)]
-        for one in silent[:4]:
-            assert one.recv(1) == b""  # the newest alone may stay
+        for one in silent:
+            one.setblocking(False)
+        # One alone may stay: the newest as their threads began, which a busy machine may do in another order.
+        assert eventually(lambda: sum(map(_has_ended, silent)) == 4)
         assert eventually(lambda: len(node.receiver.associations) == 1)
         assert serves(node, tmp_path)
         for one in silent:

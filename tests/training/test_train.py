@@ -101,7 +101,7 @@ def test_a_manifest_without_validation_cases_is_refused_at_the_start(tmp_path: P
 def test_a_tiny_set_is_overfitted(tmp_path: Path, manifest: Path) -> None:
     """The loss falls, and the aneurysms of the two cases are known by heart."""
     folder = _train(
-        tmp_path / "run", manifest, run__steps=110, run__checkpoint_every=110, optimiser__global_every=20,
+        tmp_path / "run", manifest, run__steps=75, run__checkpoint_every=75, optimiser__global_every=20,
         optimiser__rate=4e-3, optimiser__average=0.0, optimiser__schedule="linear", patches__mistake_share=0.3,
         loss__dice="batch", run__threads=2,
     )  # fmt: skip

@@ -20,7 +20,7 @@ class Curve:
     @property
     def area(self) -> float:
         """0 to 1."""
-        return float(-np.trapezoid(self.y, self.x))
+        return float(0.0 - np.trapezoid(self.y, self.x))  # never -0
 
 
 def roc_curve(histograms: VoxelHistograms) -> Curve | None:
