@@ -64,7 +64,10 @@ def read_clock(device: torch.device) -> float:
 
 def by_yardstick(network: GLIANet, patches: Patches) -> Evaluate:
     """The whole network for every patch, in the default memory layout."""
-    tensors = {name: tensor.to(patches.device).contiguous() for name, tensor in network.state_dict().items()}
+    tensors = {
+        name: tensor.to(patches.device).clone(memory_format=torch.contiguous_format)
+        for name, tensor in network.state_dict().items()
+    }
 
     def evaluate(numbers: Sequence[int]) -> Tensor:
         return torch.stack([evaluate_one(number) for number in numbers])

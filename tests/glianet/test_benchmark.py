@@ -47,7 +47,8 @@ def test_the_yardstick_agrees_with_the_published_network(network: GLIANet) -> No
         to_channels(torch.from_numpy(formula_volume((96, 96, 96), seed))[None]) for seed in (1, 2)
     )
     box = reference()["net1_bbox"].tolist()
-    tensors = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}  # others turn it round
+    plain = torch.contiguous_format  # other tests may have turned the network's layout round
+    tensors = {name: tensor.clone(memory_format=plain) for name, tensor in network.state_dict().items()}
     logits, risk = evaluate_plainly(tensors, local.contiguous(), whole.contiguous(), box)
     np.testing.assert_allclose(
         logits[0, :, 4::8, 4::8, 4::8], reference()["net1_logits"], rtol=0, atol=AGREEMENT
