@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from glianet.errors import GliaNetError
 from training.manifest import CasesError, ManifestCase
 from training.metrics.case_score import CaseScore, score_case
-from training.nifti import read_grid
+from training.nifti import read_grid, spacing_of
 from training.phantom import Phantom, PhantomSettings, make_phantom
 from training.phantom.template import read_cormack_template
 from training.phantom.varied import make_varied_phantom
@@ -34,8 +34,7 @@ class EvaluationCase:
     @property
     def spacing_mm(self) -> tuple[float, float, float]:
         """Along (D, H, W)."""
-        depth, height, width = (float(length) for length in np.linalg.norm(self.affine[:3, :3], axis=0))
-        return depth, height, width
+        return spacing_of(self.affine)
 
 
 @dataclass(frozen=True)

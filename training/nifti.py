@@ -46,8 +46,13 @@ class Grid:
     @property
     def spacing_mm(self) -> tuple[float, float, float]:
         """Along (D, H, W)."""
-        depth, height, width = (float(length) for length in np.linalg.norm(self.affine[:3, :3], axis=0))
-        return depth, height, width
+        return spacing_of(self.affine)
+
+
+def spacing_of(affine: NDArray[np.float64]) -> tuple[float, float, float]:
+    """Voxel spacing in mm along (D, H, W) of an affine (4, 4), index (k, j, i, 1) to LPS mm."""
+    depth, height, width = (float(length) for length in np.linalg.norm(affine[:3, :3], axis=0))
+    return depth, height, width
 
 
 def read_grid(path: Path) -> Grid:

@@ -87,7 +87,7 @@ def draw_patches(
     starts, turns = [], []
     for positive in kinds:
         start = _positive_start if positive and len(case.centres) else _negative_start
-        starts.append(start(rng, case, hu.shape, labels, before, recipe))
+        starts.append(start(rng, case, labels, before, recipe))
         turns.append(_turn(rng, recipe.augment, mirrored))
     cut = [tuple(slice(first, first + size) for first in start) for start in starts]
     numbers = [np.ascontiguousarray(turn.apply(labels[box])) for turn, box in zip(turns, cut, strict=True)]
@@ -124,30 +124,20 @@ def _turn(rng: np.random.Generator, augment: str, mirrored: bool) -> Turn:
 
 
 def _positive_start(
-    rng: np.random.Generator,
-    case: TrainingCase,
-    shape: tuple[int, ...],
-    labels: NDArray[np.uint8],
-    before: Voxel,
-    recipe: PatchRecipe,
+    rng: np.random.Generator, case: TrainingCase, labels: NDArray[np.uint8], before: Voxel, recipe: PatchRecipe
 ) -> Voxel:
     centre = case.centres[int(rng.integers(len(case.centres)))] + before
-    return _start_around(centre + rng.integers(-recipe.jitter, recipe.jitter + 1, 3), recipe.size, shape)
+    return _start_around(centre + rng.integers(-recipe.jitter, recipe.jitter + 1, 3), recipe.size, labels.shape)
 
 
 def _negative_start(
-    rng: np.random.Generator,
-    case: TrainingCase,
-    shape: tuple[int, ...],
-    labels: NDArray[np.uint8],
-    before: Voxel,
-    recipe: PatchRecipe,
+    rng: np.random.Generator, case: TrainingCase, labels: NDArray[np.uint8], before: Voxel, recipe: PatchRecipe
 ) -> Voxel:
     """Preferably a patch without an aneurysm; in a volume full of them, the last one tried."""
     jitter = recipe.size // NEGATIVE_JITTER_SHARE
     for _ in range(NEGATIVE_TRIALS):
         centre = _negative_centre(rng, case, recipe) + before + rng.integers(-jitter, jitter + 1, 3)
-        start = _start_around(centre, recipe.size, shape)
+        start = _start_around(centre, recipe.size, labels.shape)
         if not labels[tuple(slice(first, first + recipe.size) for first in start)].any():
             break
     return start
