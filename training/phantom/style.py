@@ -6,6 +6,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from training.phantom.lower_head import LowerHead
+
 Background = Literal["head", "world"]
 Tree = Literal["willis", "wild", "traced"]
 
@@ -70,6 +72,22 @@ def draw_style(
         plaques=int(rng.integers(0, 9)),
         clips=int(rng.integers(1, 4)) if rng.random() < 0.06 else 0,
     )
+
+
+@dataclass(frozen=True, eq=False)
+class Rarities:
+    """What only some scans show: a neck, teeth with metal, a head that moved (mm)."""
+
+    lower_head: LowerHead
+    motion_mm: float
+
+
+def draw_rarities(rng: np.random.Generator) -> Rarities:
+    """Of heads, two in three go on below; of those, one in six has metal in its teeth. One in eight moved."""
+    drawn = bool(rng.random() < 2 / 3)
+    metal = int(rng.integers(1, 5)) if rng.random() < 1 / 6 else 0
+    moved = bool(rng.random() < 1 / 8)
+    return Rarities(LowerHead(drawn, metal), float(rng.uniform(0.2, 0.9)) if moved else 0.0)
 
 
 def _stretch(rng: np.random.Generator) -> NDArray[np.float64]:

@@ -9,15 +9,18 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from training.phantom.arteries import ArterialTree, Site, grow_arteries
+from training.phantom.base_detail import add_base_detail
 from training.phantom.canvas import Canvas, draw_tube, ellipsoid, new_canvas, paint
 from training.phantom.dome import cover, draw_dome
 from training.phantom.head import draw_head
+from training.phantom.lower_head import draw_lower_head
 from training.phantom.make_phantom import HU_RANGE, centrelines, draw_affine, planted_sacs
 from training.phantom.model import Phantom, PhantomSettings
+from training.phantom.neck_vessels import grow_neck_vessels
 from training.phantom.noise import smooth_field
 from training.phantom.pose import Pose, draw_pose
-from training.phantom.scanner import scan
-from training.phantom.style import Background, Style, Tree, draw_style
+from training.phantom.scanner import add_metal_streaks, move, scan
+from training.phantom.style import Background, Style, Tree, draw_rarities, draw_style
 from training.phantom.template import Template
 from training.phantom.traced_tree import read_traced_tree, with_calibre
 from training.phantom.veins import grow_veins
@@ -58,12 +61,17 @@ def make_varied_phantom(
     background: "head", "world" or a template of a real head; None draws one of the first two. trees: SWC files, one of
     which gives the arteries; none for procedural ones.
     """
-    rng = np.random.default_rng([seed, 2])
+    rng, added = np.random.default_rng([seed, 2]), np.random.default_rng([seed, 3])
     kind: Background | None = "head" if isinstance(background, Template) else background
     tree_kind: Tree | None = "traced" if trees else None
     style = draw_style(rng, settings.spacing_mm[1], kind, tree_kind)
     pose = _stretched(draw_pose(rng, settings), style)
     tissue = _surroundings(rng, pose, style, background)
+    rarities = draw_rarities(added)
+    metal: list[Array] = []
+    if style.background == "head" and not isinstance(background, Template):
+        add_base_detail(added, tissue, pose, style.softness_mm)
+        metal = draw_lower_head(added, tissue, pose, rarities.lower_head)
     tree = _swayed(rng, _arteries(rng, style, trees), style.sway_mm)
     canvas = new_canvas(pose, style.softness_mm)
     for vessel in tree.vessels:
@@ -72,6 +80,8 @@ def make_varied_phantom(
     labels = _plant(rng, canvas, tree, tissue, arteries, settings.aneurysms)
     _draw_look_alikes(rng, canvas, tree, style)
     hu = tissue + canvas.coverage * (canvas.hu - tissue)
+    move(added, hu, settings.spacing_mm, rarities.motion_mm)
+    add_metal_streaks(added, hu, settings.spacing_mm, [pose.to_array_mm(spot[None])[0] for spot in metal])
     scan(rng, hu, settings.spacing_mm, style)
     voxels = np.clip(np.rint(hu), *HU_RANGE).astype(np.int16)
     affine = draw_affine(rng, settings)
@@ -109,6 +119,7 @@ def _arteries(rng: np.random.Generator, style: Style, trees: Sequence[Path]) -> 
         tree = grow_arteries(rng, level)
         for trunk in tree.vessels[: int(rng.integers(0, 12))]:  # and more walls than the named sites have
             tree.sites.append(_wall_site(rng, trunk))
+        tree.vessels.extend(grow_neck_vessels(tree.vessels))
     return with_calibre(tree, style.calibre)
 
 
