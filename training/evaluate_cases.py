@@ -1,7 +1,9 @@
 """Scores the cases of a manifest, or phantoms, with given weights."""
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -79,16 +81,29 @@ def phantom_cases(choice: PhantomChoice) -> Iterator[EvaluationCase]:
 
 
 def make_phantoms(choice: PhantomChoice) -> Iterator[Phantom]:
-    """One after the other. Raises ValueError where the folder of trees has none."""
-    if choice.generator == "standard":
-        yield from (make_phantom(seed, choice.settings) for seed in choice.seeds)
+    """One after the other; of several, the next is made by another process while this one is used.
+
+    Raises ValueError where the template is none or the folder of trees has none.
+    """
+    if len(choice.seeds) < 2:
+        yield from (_make(choice, seed) for seed in choice.seeds)
         return
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as executor:
+        coming = executor.submit(_make, choice, choice.seeds[0])
+        for seed in choice.seeds[1:]:
+            phantom, coming = coming.result(), executor.submit(_make, choice, seed)
+            yield phantom
+        yield coming.result()
+
+
+def _make(choice: PhantomChoice, seed: int) -> Phantom:
+    if choice.generator == "standard":
+        return make_phantom(seed, choice.settings)
     template = read_cormack_template(choice.template) if choice.template else None
     trees = sorted(choice.trees.glob("*.swc")) if choice.trees else []
     if choice.trees and not trees:
         raise ValueError(f"{choice.trees}: there is no tree (.swc)")
-    for seed in choice.seeds:
-        yield make_varied_phantom(seed, choice.settings, background=template, trees=trees)
+    return make_varied_phantom(seed, choice.settings, background=template, trees=trees)
 
 
 def _read(listed: ManifestCase, label: Path) -> EvaluationCase:

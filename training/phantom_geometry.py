@@ -8,8 +8,9 @@ FIRST_RESERVED_SEED = 800_000
 """Seeds from here on are never trained on: 800000 and up validate, 900000 and up demonstrate and evaluate."""
 
 FIELD_OF_VIEW_MM = (200.0, 245.0)
-IN_PLANE_MM = (0.4, 0.6)
-SLICE_SPACING_MM = (0.5, 0.8)
+IN_PLANE_MM = (0.36, 0.6)
+SLICE_SPACING_MM = (0.5, 1.0)
+"""The paper's scans have slices of 0.6, 0.625, 0.75 and 1 mm, its external ones of 0.9 mm (paper, Data)."""
 SLICES = (96, 136)
 MATRIX = (352, 512)
 ANEURYSMS = (3, 8)

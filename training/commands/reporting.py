@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import typer
 
 from training.commands.terminal import bar, stop
@@ -79,46 +78,27 @@ def readings_from_audit(
 def figures(
     weights: Annotated[Path, typer.Argument(help="Weights of GLIA-Net in safetensors format.")],
     manifest: Annotated[Path, typer.Option(help="Cases to draw.")],
-    output: Annotated[Path, typer.Option(help="Folder for segmentation.png and risk.png.")],
+    output: Annotated[Path, typer.Option(help="Folder for segmentation.png, risk.png and failures.png.")],
     split: Annotated[str, typer.Option(help="Split of the manifest; empty for all.")] = "test",
     count: Annotated[int, typer.Option(min=1, help="The first so many cases.")] = 4,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
 ) -> None:
-    """Draw the paper's Figure 5 (segmentation in three planes) and Figure 6 (risk map with histograms)."""
-    from glianet.engine import EngineSettings, score_volume
+    """Draw the paper's Figures 5 (segmentation in three planes) and 6 (risk with histograms), and what was wrong."""
     from glianet.errors import GliaNetError
-    from glianet.load_model import load_model
-    from glianet.model import ComputeSettings
-    from glianet.risk import RISK_MAP_OVERLAP
-    from glianet.volume import Volume
     from training.evaluate_cases import manifest_cases
-    from training.figures.risk_panels import RiskCase, draw_risk_panels
-    from training.figures.segmentation_panels import PanelCase, draw_segmentation_panels
+    from training.figures.draw_cases import draw_cases, load_network
     from training.manifest import CasesError, of_split, read_manifest
-    from training.metrics.voxels import THRESHOLD
 
-    panels, risks = [], []
     try:
         listed = [case for case in of_split(read_manifest(manifest), split) if case.label][:count]
-        model = load_model([weights], ComputeSettings(device)).model
-        with bar("computing") as advance:
-            for number, case in enumerate(manifest_cases(listed), start=1):
-                settings = EngineSettings(threshold=THRESHOLD, risk_overlap=RISK_MAP_OVERLAP)
-                scores = score_volume(Volume(case.hu, case.affine), model, settings)
-                found = np.asarray(scores.probability > THRESHOLD)
-                panels.append(PanelCase(case.name, case.hu, case.spacing_mm, case.truth, {"GLIA-Net": found}))
-                assert scores.fine_risk is not None
-                risk = scores.fine_risk.to_map(case.hu.shape)
-                risks.append(RiskCase(case.name, case.hu, case.spacing_mm, risk, case.truth, found))
-                advance(case.name, number, len(listed))
-        if not panels:
+        if not listed:
             stop(f"{manifest}: no case of the split {split!r} has a label")
-        output.mkdir(parents=True, exist_ok=True)
-        draw_segmentation_panels(output / "segmentation.png", panels)
-        draw_risk_panels(output / "risk.png", risks)
+        model = load_network(weights, device)
+        with bar("computing") as advance:
+            written = draw_cases(manifest_cases(listed), model, output, lambda name, n: advance(name, n, len(listed)))
     except (CasesError, GliaNetError, ValueError, OSError) as problem:
         stop(str(problem))
-    typer.echo(f"{output / 'segmentation.png'}\n{output / 'risk.png'}")
+    typer.echo("\n".join(str(path) for path in written))
 
 
 def _something_to_write(html: Path | None, markdown: Path | None) -> None:
