@@ -33,13 +33,13 @@ Field = NDArray[np.float32]
 
 MEDIAN_VOLUME_MM3, LOG_VOLUME_SIGMA = 52.0, 1.45
 """Of sacs: wider than the released labels' 9, 61 and 644 mm3 (5th, 50th, 95th percentile), more of them small."""
-VOLUME_RANGE_MM3 = (3.5, 1500.0)
+VOLUME_RANGE_MM3 = (6.0, 1500.0)
 LARGEST_ON_THIN_MM3 = 120.0
 THIN_RADIUS_MM = 0.9
 
 TRIALS_PER_SAC = 40
 MINIMUM_GAP_MM = 2.0
-LEAST_VOXELS = 14
+LEAST_VOXELS = 20
 GREATEST_SHARE_IN_VESSELS = 0.35
 GREATEST_BONE_SHARE = 0.35
 BONE_HU = 300.0
