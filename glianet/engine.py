@@ -13,7 +13,7 @@ from glianet.decisions import Decisions
 from glianet.device import float32_convolutions
 from glianet.device_errors import device_errors, is_lost, runs_out_of_memory
 from glianet.errors import BackendError, SettingsError, WeightsError, no_room_for_a_patch
-from glianet.head import find_head, patches_with_head
+from glianet.head import patches_worth_computing
 from glianet.known_patch import first_line
 from glianet.locator import Locator, locate_volume
 from glianet.model import Model
@@ -25,7 +25,6 @@ from glianet.tiling import PATCH_SIZE, pad_to_patch
 from glianet.upload import upload
 from glianet.volume import Volume
 from glianet.window_grid import Index, WindowGrid, window_grid
-from glianet.windows import AIR_AND_BELOW_HU
 
 Progress = Callable[[int, int], None]
 Flags = NDArray[np.bool_]
@@ -87,7 +86,7 @@ def score_volume(
     hu, before = pad_to_patch(volume.hu)
     grid = window_grid(hu.shape, settings.step)
     threshold = None if settings.exact else settings.threshold
-    wanted = _wanted(hu, grid, settings.exact)
+    wanted = np.ones(grid.patches, bool) if settings.exact else patches_worth_computing(hu, grid)
     store = ProbabilityStore(volume.shape, before, threshold)
     counts = [coverage(starts, length).sum(axis=1) for starts, length in zip(grid.starts, grid.shape, strict=True)]
     with device_errors(model.device), torch.inference_mode(), float32_convolutions():
@@ -112,14 +111,6 @@ def score_volume(
         patches_skipped=int(np.prod(grid.patches)) - run.computed,
         computation=model.description,
     )
-
-
-def _wanted(hu: NDArray[np.int16], grid: WindowGrid, exact: bool) -> Flags:
-    """(Nz, Ny, Nx): the patches that may hold anything."""
-    if exact:
-        return np.ones(grid.patches, bool)
-    tissue = grid.any_in_patches(grid.cell_maxima(hu) > AIR_AND_BELOW_HU)
-    return tissue & patches_with_head(find_head(hu), grid)
 
 
 def _mean_risk(locators: Sequence[Locator], grid: WindowGrid, alive: Progress) -> NDArray[np.float32]:

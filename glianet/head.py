@@ -6,6 +6,7 @@ from scipy import ndimage
 
 from glianet.tiling import PATCH_SIZE
 from glianet.window_grid import WindowGrid
+from glianet.windows import AIR_AND_BELOW_HU
 
 BLOCK = 4
 """Voxels along each axis to a block of the coarse volume on which the body is looked for."""
@@ -38,6 +39,12 @@ def find_head(hu: NDArray[np.int16]) -> NDArray[np.bool_]:
     body = np.isin(pieces, kept)
     filled = np.stack([ndimage.binary_fill_holes(plane) for plane in body])
     return ndimage.binary_dilation(filled, np.ones((3, 3, 3)), iterations=MARGIN_BLOCKS)
+
+
+def patches_worth_computing(hu: NDArray[np.int16], grid: WindowGrid) -> NDArray[np.bool_]:
+    """(Nz, Ny, Nx) bool: the patches of (D, H, W) HU in the head with a voxel above 0 HU; below, all channels are 0."""
+    tissue = grid.any_in_patches(grid.cell_maxima(hu) > AIR_AND_BELOW_HU)
+    return tissue & patches_with_head(find_head(hu), grid)
 
 
 def patches_with_head(head: NDArray[np.bool_], grid: WindowGrid) -> NDArray[np.bool_]:

@@ -19,6 +19,8 @@ from training.phantom.varied import make_varied_phantom
 from training.scorer import Scorer
 
 AFFINE_TOLERANCE_MM = 1e-3
+LARGE_VOXELS = 2_000_000
+"""Larger phantoms take longer to make than another process takes to start."""
 Watch = Callable[[str, int, int], None]
 """Told (case, patches done, patches in all)."""
 
@@ -81,11 +83,11 @@ def phantom_cases(choice: PhantomChoice) -> Iterator[EvaluationCase]:
 
 
 def make_phantoms(choice: PhantomChoice) -> Iterator[Phantom]:
-    """One after the other; of several, the next is made by another process while this one is used.
+    """One after the other; of several large ones, the next is made by another process while this one is used.
 
     Raises ValueError where the template is none or the folder of trees has none.
     """
-    if len(choice.seeds) < 2:
+    if len(choice.seeds) < 2 or np.prod(choice.settings.shape) < LARGE_VOXELS:
         yield from (_make(choice, seed) for seed in choice.seeds)
         return
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as executor:

@@ -16,14 +16,14 @@ from glianet.device import choose_device, float32_convolutions
 from glianet.device_errors import device_errors
 from glianet.errors import SettingsError
 from glianet.global_volume import resample_global
-from glianet.head import find_head, patches_with_head
+from glianet.head import patches_worth_computing
 from glianet.probability_store import ProbabilityStore
 from glianet.scores import coverage
 from glianet.slab import Slab
 from glianet.tiling import PATCH_SIZE, global_box, pad_to_patch
 from glianet.volume import Volume
 from glianet.window_grid import Index, WindowGrid, window_grid
-from glianet.windows import AIR_AND_BELOW_HU, to_channels
+from glianet.windows import to_channels
 from training.models.build_model import SegmentationModel
 
 Progress = Callable[[int, int], None]
@@ -56,11 +56,12 @@ def score_volume_with(
     device = choose_device(str(device))
     hu, before = pad_to_patch(volume_hu)
     grid = window_grid(_shape(hu), step)
+    wanted = np.ones(grid.patches, bool) if exact else patches_worth_computing(hu, grid)
     store = ProbabilityStore(_shape(volume_hu), before, None)
     counts = [coverage(starts, length).sum(axis=1) for starts, length in zip(grid.starts, grid.shape, strict=True)]
     with device_errors(device), _evaluation(model, device), torch.inference_mode(), float32_convolutions():
         window = _Window(model, hu, grid, device)
-        for first, sums in _slabs(window, _wanted(hu, grid, exact), batch_size, progress):
+        for first, sums in _slabs(window, wanted, batch_size, progress):
             store.put(first, sums, counts)
     return store.probability
 
@@ -91,14 +92,6 @@ def _evaluation(model: SegmentationModel, device: torch.device) -> Iterator[None
     finally:
         for module, training in before:
             module.training = training
-
-
-def _wanted(hu: NDArray[np.int16], grid: WindowGrid, exact: bool) -> NDArray[np.bool_]:
-    """(Nz, Ny, Nx): the patches that may hold anything."""
-    if exact:
-        return np.ones(grid.patches, bool)
-    tissue = grid.any_in_patches(grid.cell_maxima(hu) > AIR_AND_BELOW_HU)
-    return tissue & patches_with_head(find_head(hu), grid)
 
 
 class _Window:

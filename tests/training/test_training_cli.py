@@ -86,6 +86,9 @@ def test_a_training_on_a_manifest_and_its_evaluation(tmp_path: Path) -> None:
         result = _run("evaluate", str(trained), "--manifest", str(manifest), "--step", "96", "--json")
         assert result.exit_code == 0, result.output
         assert json.loads(result.stdout)["all"]["cases"] == 1
+    result = _run("figures", str(weights), "--manifest", str(manifest), "--output", str(tmp_path / "figures"))
+    assert result.exit_code == 0, result.output
+    assert {"segmentation.png", "risk.png"} <= {path.name for path in (tmp_path / "figures").iterdir()}
 
 
 def test_mistakes_are_one_line_without_a_traceback(tmp_path: Path) -> None:
