@@ -85,13 +85,16 @@ def train(
 def export(
     folder: Annotated[Path, typer.Argument(help="Folder of a training.", exists=True, file_okay=False)],
     weights: Annotated[Path, typer.Argument(help="Safetensors file to write.")],
+    threshold: Annotated[
+        float, typer.Option(min=0.001, max=0.999, help="Probability that 0.5 shall stand for in what is written.")
+    ] = 0.5,
 ) -> None:
     """Write the weights of a training as the node loads them."""
     from training.export import export_weights
     from training.state import StateError
 
     try:
-        source = export_weights(folder, weights)
+        source = export_weights(folder, weights, threshold)
     except (StateError, OSError) as problem:
         stop(str(problem))
     typer.echo(f"{weights}: {weights.stat().st_size} bytes, from {source.name}")

@@ -1,7 +1,10 @@
 """From a training to weights that the node loads."""
 
+import math
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from glianet.checkpoint import save_network
 from training.models.build_model import LocatedModel
@@ -12,11 +15,12 @@ NOTICE = "Research use only. Trained on synthetic phantoms alone; no diagnostic 
 NOTICE_OF_CASES = "Research use only. Not for diagnosis."
 
 
-def export_weights(run: Path, target: Path) -> Path:
+def export_weights(run: Path, target: Path, threshold: float = 0.5) -> Path:
     """Write the weights of a training as safetensors, with where they come from as metadata; from which file.
 
-    run: the folder that `train` wrote: the best by validation where there was one, else the last. Raises StateError
-    where there is none or the model is not one that the node runs, OSError when the file cannot be written.
+    run: the folder that `train` wrote: the best by validation where there was one, else the last. threshold: the
+    probability, 0 to 1, that 0.5 shall stand for in what is written: the output's bias is moved by its logit. Raises
+    StateError where there is none or the model is not one that the node runs, OSError when the file cannot be written.
     """
     source = run / (BEST if (run / BEST).exists() else CHECKPOINT)
     recipe, content = load_run_recipe(run), read_checkpoint(source)
@@ -26,11 +30,14 @@ def export_weights(run: Path, target: Path) -> Path:
         "training_seed": recipe.run.seed,
         "training_steps": int(content["step"]),
         "phantom_generator_version": GENERATOR_VERSION,
+        "threshold_at_half": threshold,
         "notice": NOTICE_OF_CASES if recipe.data.manifest else NOTICE,
     }
     target.parent.mkdir(parents=True, exist_ok=True)
     model = load_trained(source)
     if not isinstance(model, LocatedModel):
         raise StateError(f"{run}: the node runs glianet, not {model.name}; evaluate {source.name} as it is")
+    with torch.no_grad():
+        model.network.output_conv.bias[1] -= math.log(threshold / (1 - threshold))  # type: ignore[index]
     save_network(model.network, target, metadata)
     return source

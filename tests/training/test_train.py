@@ -87,6 +87,19 @@ def test_exported_weights_are_the_running_mean(tmp_path: Path, manifest: Path) -
     assert loaded.metadata["training_steps"] == 1 and "Research use only" in loaded.metadata["notice"]
 
 
+def test_another_threshold_moves_the_bias_of_the_aneurysms_output_by_its_logit(tmp_path: Path, manifest: Path) -> None:
+    """A voxel of probability 0.8 has 0.5 afterwards: its margin, ln 4, is gone."""
+    folder = _train(tmp_path / "run", manifest, run__steps=1)
+    before, after = tmp_path / "before.safetensors", tmp_path / "after.safetensors"
+    export_weights(folder, before)
+    export_weights(folder, after, threshold=0.8)
+    old, new = (load_network(path).network.state_dict() for path in (before, after))
+    moved = {name for name in old if not torch.equal(old[name], new[name])}
+    assert moved == {"output_conv.bias"}
+    assert (old["output_conv.bias"] - new["output_conv.bias"]).tolist() == pytest.approx([0, 1.386294], abs=1e-5)
+    assert load_network(after).metadata["threshold_at_half"] == 0.8
+
+
 def test_a_manifest_without_validation_cases_is_refused_at_the_start(tmp_path: Path, manifest: Path) -> None:
     cases = tmp_path / "cases.csv"
     files = manifest.parent / "1.nii.gz", manifest.parent / "1-label.nii.gz"
