@@ -85,15 +85,17 @@ def figures(
 ) -> None:
     """Draw the paper's Figures 5 (segmentation in three planes) and 6 (risk with histograms), and what was wrong."""
     from glianet.errors import GliaNetError
+    from glianet.load_model import load_model
+    from glianet.model import ComputeSettings
     from training.evaluate_cases import manifest_cases
-    from training.figures.draw_cases import draw_cases, load_network
+    from training.figures.draw_cases import draw_cases
     from training.manifest import CasesError, of_split, read_manifest
 
     try:
         listed = [case for case in of_split(read_manifest(manifest), split) if case.label][:count]
         if not listed:
             stop(f"{manifest}: no case of the split {split!r} has a label")
-        model = load_network(weights, device)
+        model = load_model([weights], ComputeSettings(device)).model
         with bar("computing") as advance:
             written = draw_cases(manifest_cases(listed), model, output, lambda name, n: advance(name, n, len(listed)))
     except (CasesError, GliaNetError, ValueError, OSError) as problem:

@@ -1,4 +1,4 @@
-"""Runs weights over cases and draws what they found."""
+"""Runs a model over cases and draws what it found."""
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -6,8 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from glianet.engine import EngineSettings, score_volume
-from glianet.load_model import load_model
-from glianet.model import ComputeSettings, Model
+from glianet.model import Model
 from glianet.risk import RISK_MAP_OVERLAP
 from glianet.volume import Volume
 from training.evaluate_cases import EvaluationCase
@@ -15,11 +14,6 @@ from training.figures.failure_panels import Failure, draw_failures, find_failure
 from training.figures.risk_panels import RiskCase, draw_risk_panels
 from training.figures.segmentation_panels import PanelCase, draw_segmentation_panels
 from training.metrics.voxels import THRESHOLD
-
-
-def load_network(weights: Path, device: str) -> Model:
-    """The network whose findings are drawn. Raises GliaNetError."""
-    return load_model([weights], ComputeSettings(device)).model
 
 
 def draw_cases(

@@ -3,10 +3,13 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from training.phantom.canvas import Canvas, ellipsoid, new_canvas
+from training.phantom.canvas import blend_ellipsoid, new_canvas
 from training.phantom.pose import Pose
 
 BONE_HU, MARROW_HU, SOFT_HU, AIR_HU = 980.0, 380.0, 50.0, -900.0
+OPEN_AIR_HU = -600.0
+"""What is below is a sinus or outside, and stays."""
+CORTEX_MM = 1.3
 PNEUMATISED = 0.2
 """Of anterior clinoid processes."""
 
@@ -32,12 +35,12 @@ def add_base_detail(rng: np.random.Generator, hu: NDArray[np.float32], pose: Pos
     for side in (1.0, -1.0):
         for centre, axes in OPENINGS:
             if centre[0] or side > 0:
-                _fill(hu, canvas, _placed(rng, centre, side), _sized(rng, axes), SOFT_HU)
+                blend_ellipsoid(hu, canvas, _placed(rng, centre, side), _sized(rng, axes), SOFT_HU, OPEN_AIR_HU)
         for centre, axes in CLINOIDS:
             middle, size = _placed(rng, centre, side), _sized(rng, axes)
-            _fill(hu, canvas, middle, size, BONE_HU)
+            blend_ellipsoid(hu, canvas, middle, size, BONE_HU, OPEN_AIR_HU)
             core = AIR_HU if rng.random() < PNEUMATISED else MARROW_HU
-            _fill(hu, canvas, middle, np.maximum(size - 1.3, 0.3), core)
+            blend_ellipsoid(hu, canvas, middle, np.maximum(size - CORTEX_MM, 0.3), core, OPEN_AIR_HU)
 
 
 def _placed(rng: np.random.Generator, centre: Point, side: float) -> NDArray[np.float64]:
@@ -46,12 +49,3 @@ def _placed(rng: np.random.Generator, centre: Point, side: float) -> NDArray[np.
 
 def _sized(rng: np.random.Generator, axes: Point) -> NDArray[np.float64]:
     return np.array(axes) * rng.uniform(0.8, 1.25, 3)
-
-
-def _fill(
-    hu: NDArray[np.float32], canvas: Canvas, centre: NDArray[np.float64], axes: NDArray[np.float64], level: float
-) -> None:
-    drawn = ellipsoid(canvas, centre, axes, np.eye(3))
-    if drawn is not None:
-        box, cover = drawn
-        hu[box] += np.where(hu[box] < -600, 0, cover) * (np.float32(level) - hu[box])

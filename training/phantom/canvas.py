@@ -62,6 +62,21 @@ def ellipsoid(
     return box, _soften(distance - distance / scaled, canvas.softness_mm)
 
 
+def blend_ellipsoid(
+    hu: NDArray[np.float32],
+    canvas: Canvas,
+    centre: Array,
+    axes_mm: Array,
+    level_hu: float,
+    spared_below_hu: float = -np.inf,
+) -> None:
+    """Blend a level into (D, H, W) HU, in place, where an ellipsoid along the head's axes lies; air may be spared."""
+    drawn = ellipsoid(canvas, centre, axes_mm, np.eye(3))
+    if drawn is not None:
+        box, cover = drawn
+        hu[box] += np.where(hu[box] < spared_below_hu, 0, cover) * (np.float32(level_hu) - hu[box])
+
+
 def draw_implicit(
     canvas: Canvas,
     centre: Array,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from training.phantom.canvas import Canvas, ellipsoid, new_canvas
+from training.phantom.canvas import blend_ellipsoid, new_canvas
 from training.phantom.noise import smooth_field
 from training.phantom.pose import Pose
 
@@ -14,6 +14,7 @@ Slice = NDArray[np.float32]
 
 TOP_MM = -36.0
 """Head z: above, the cranium is all there is."""
+CRANIUM_ENDS_MM = -58.0
 CHIN_MM, SHOULDERS_MM, SHOULDER_SLOPE_MM = -112.0, -150.0, 28.0
 
 # Centre (x, y) and semi-axes (x, y) in head mm.
@@ -46,8 +47,8 @@ class LowerHead:
 def draw_lower_head(rng: np.random.Generator, hu: NDArray[np.float32], pose: Pose, choice: LowerHead) -> list[Array]:
     """Adds to (D, H, W) HU of a head, in place; the head points (x, y, z) mm where metal lies.
 
-    Only voxels below `TOP_MM` change: those in the air outside the head, and what is nearer to the head's surface than
-    to that of face and neck.
+    Below `TOP_MM` the air outside the head is filled; below `CRANIUM_ENDS_MM` all that lies within face, neck and
+    shoulders is drawn anew.
     """
     if not choice.drawn or not _reaches_below(pose):
         return []
@@ -72,13 +73,12 @@ def _add_slice(hu: Slice, x: Slice, y: Slice, z: Slice, marble: Slice) -> None:
     airway = _ellipse(x, y, AIRWAY_CENTRE, (9.0, 7.0)) < 1
     tissue[airway & (depth > 12)] = AIR_HU
     below = z < TOP_MM
-    outside = (hu < -300) & _near_the_skin(hu)
-    changed = below & (depth > -0.4) & (outside | (z < TOP_MM - 22))
+    changed = below & (depth > -0.4) & (_outer_air(hu) | (z < CRANIUM_ENDS_MM))
     hu[changed] = tissue[changed]
 
 
-def _near_the_skin(hu: Slice) -> NDArray[np.bool_]:
-    """Air that is outside: of this slice's edge, along its rows and columns."""
+def _outer_air(hu: Slice) -> NDArray[np.bool_]:
+    """Air that is reached from the slice's edge along a row or a column."""
     air = hu < -300
     reached = np.zeros(hu.shape, bool)
     for axis in (0, 1):
@@ -134,22 +134,15 @@ def _add_teeth(rng: np.random.Generator, hu: NDArray[np.float32], pose: Pose, me
     canvas = new_canvas(pose, 0.5)
     places = [_tooth(jaw, number) for jaw in JAWS_MM for number in range(TEETH)]
     for place in places:
-        _mix(hu, canvas, place + [0, 3.0, 0], np.array([5.0, 6.0, 9.0]), 650.0)
+        blend_ellipsoid(hu, canvas, place + [0, 3.0, 0], np.array([5.0, 6.0, 9.0]), 650.0)
     for place in places:
-        _mix(hu, canvas, place, rng.uniform(0.9, 1.15, 3) * [3.2, 3.6, 7.0], ENAMEL_HU)
+        blend_ellipsoid(hu, canvas, place, rng.uniform(0.9, 1.15, 3) * [3.2, 3.6, 7.0], ENAMEL_HU)
     chosen = [places[number] for number in rng.permutation(len(places))[:metal_teeth]]
     for place in chosen:
-        _mix(hu, canvas, place, np.array([3.6, 4.0, 3.6]), METAL_HU)
+        blend_ellipsoid(hu, canvas, place, np.array([3.6, 4.0, 3.6]), METAL_HU)
     return chosen
 
 
 def _tooth(jaw_mm: float, number: int) -> Array:
     angle = np.pi * (0.04 + 0.92 * number / (TEETH - 1))
     return np.array([ARCH_MM[0] * np.cos(angle), FACE[0][1] - ARCH_MM[1] * np.sin(angle), jaw_mm])
-
-
-def _mix(hu: NDArray[np.float32], canvas: Canvas, centre: Array, axes: Array, level: float) -> None:
-    drawn = ellipsoid(canvas, centre, axes, np.eye(3))
-    if drawn is not None:
-        box, cover = drawn
-        hu[box] += cover * (np.float32(level) - hu[box])

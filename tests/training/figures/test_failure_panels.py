@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from glianet.load_model import load_model
+from glianet.model import ComputeSettings
 from glianet.weights_file import DEFAULT_WEIGHTS
 from training.evaluate_cases import EvaluationCase
-from training.figures.draw_cases import draw_cases, load_network
+from training.figures.draw_cases import draw_cases
 from training.figures.failure_panels import draw_failures, find_failures
 
 SPACING_MM = (2.0, 1.0, 1.0)
@@ -44,8 +46,7 @@ def test_weights_that_miss_an_aneurysm_get_a_picture_of_it(tmp_path: Path) -> No
     affine = np.diag([1.0, 1.0, 2.0, 1.0])[[2, 1, 0, 3]]
     case = EvaluationCase("ball", "made", hu, ball, affine)
     told: list[tuple[str, int]] = []
-    written = draw_cases(
-        iter([case]), load_network(DEFAULT_WEIGHTS, "cpu"), tmp_path / "out", lambda name, n: told.append((name, n))
-    )
+    model = load_model([DEFAULT_WEIGHTS], ComputeSettings("cpu")).model
+    written = draw_cases(iter([case]), model, tmp_path / "out", lambda name, n: told.append((name, n)))
     assert [path.name for path in written] == ["segmentation.png", "risk.png", "failures.png"]
     assert all(path.stat().st_size > 10_000 for path in written) and told == [("ball", 1)]
