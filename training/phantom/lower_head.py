@@ -73,11 +73,11 @@ def _add_slice(hu: Slice, x: Slice, y: Slice, z: Slice, marble: Slice) -> None:
     airway = _ellipse(x, y, AIRWAY_CENTRE, (9.0, 7.0)) < 1
     tissue[airway & (depth > 12)] = AIR_HU
     below = z < TOP_MM
-    changed = below & (depth > -0.4) & (_outer_air(hu) | (z < CRANIUM_ENDS_MM))
+    changed = below & (depth > -0.4) & (outer_air(hu) | (z < CRANIUM_ENDS_MM))
     hu[changed] = tissue[changed]
 
 
-def _outer_air(hu: Slice) -> NDArray[np.bool_]:
+def outer_air(hu: Slice) -> NDArray[np.bool_]:
     """Air that is reached from the slice's edge along a row or a column."""
     air = hu < -300
     reached = np.zeros(hu.shape, bool)

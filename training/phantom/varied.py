@@ -22,6 +22,7 @@ from training.phantom.pose import Pose, draw_pose
 from training.phantom.scanner import add_metal_streaks, move, scan
 from training.phantom.style import Background, Style, Tree, draw_rarities, draw_style
 from training.phantom.template import Template
+from training.phantom.thin_bone import add_thin_bone
 from training.phantom.traced_tree import read_traced_tree, with_calibre
 from training.phantom.veins import grow_veins
 from training.phantom.vessel import Vessel
@@ -72,6 +73,7 @@ def make_varied_phantom(
     if style.background == "head" and not isinstance(background, Template):
         add_base_detail(added, tissue, pose, style.softness_mm)
         metal = draw_lower_head(added, tissue, pose, rarities.lower_head)
+        add_thin_bone(np.random.default_rng([seed, 4]), tissue, pose, style.softness_mm)
     tree = _swayed(rng, _arteries(rng, style, trees), style.sway_mm)
     canvas = new_canvas(pose, style.softness_mm)
     for vessel in tree.vessels:
