@@ -130,14 +130,15 @@ class Gate(nn.Module):
     def forward(self, skip: Tensor, location: Tensor) -> Tensor:
         """(N, C, S, S, S) skip and (N, 32, 6, 6, 6) location -> gated skip.
 
-        Average adaptive pooling of 6^3 to a multiple of 6 only replicates its cells, so that the convolution
-        and the sigmoid give the same before it, on 216 cells instead of S^3. Other sizes are pooled first.
+        Average adaptive pooling of 6^3 to S^3 is linear and its averages' weights add up to 1, so that the convolution
+        gives the same before it, on 216 cells instead of S^3. Where S is a multiple of 6 it only replicates cells, and
+        the sigmoid may be taken before it, too.
         """
         size = (skip.shape[2], skip.shape[3], skip.shape[4])
+        gate = self.conv(location)
         if all(length % LOCATION_SIZE == 0 for length in size):
-            gate = torch.sigmoid(self.conv(location))
-            return skip * functional.interpolate(gate, size=size, mode="nearest")
-        return skip * torch.sigmoid(self.conv(functional.adaptive_avg_pool3d(location, size)))
+            return skip * functional.interpolate(torch.sigmoid(gate), size=size, mode="nearest")
+        return skip * torch.sigmoid(_average_pooled(gate, size))
 
 
 class EncodeBlocks(nn.Module):
@@ -239,6 +240,29 @@ class NormActivation(nn.GroupNorm):
         shift = bias - mean[:, :, None] * scale
         shape = (*features.shape[:2], 1, 1, 1)
         return scale.to(features.dtype).reshape(shape), shift.to(features.dtype).reshape(shape)
+
+
+def _average_pooled(cells: Tensor, size: Sequence[int]) -> Tensor:
+    """(N, C, 6, 6, 6) -> (N, C, *size), as adaptive average pooling does; a matrix product for each axis.
+
+    The result is in channels_last_3d. PyTorch's own pooling took a sixth of a training step on patches of 64^3.
+    """
+    pooled = cells.permute(0, 2, 3, 4, 1)
+    for axis in (3, 2, 1):
+        shape = pooled.shape
+        spread = pooled.new_tensor(_averages(shape[axis], size[axis - 1]))
+        rows = spread @ pooled.reshape(math.prod(shape[:axis]), shape[axis], -1)
+        pooled = rows.reshape(*shape[:axis], size[axis - 1], *shape[axis + 1 :])
+    return pooled.permute(0, 4, 1, 2, 3)
+
+
+def _averages(cells: int, length: int) -> list[list[float]]:
+    """(length, cells): row i averages the cells from floor(i cells / length) up to ceil((i + 1) cells / length)."""
+    rows = []
+    for i in range(length):
+        first, end = i * cells // length, -(-(i + 1) * cells // length)
+        rows.append([(first <= cell < end) / (end - first) for cell in range(cells)])
+    return rows
 
 
 def _roi_max_pool(features: Tensor, boxes: Boxes) -> Tensor:

@@ -158,7 +158,12 @@ def varied_case(seed: int) -> TrainingCase:
     return case_from_phantom(make_varied_phantom(seed, training_settings(seed)))
 
 
-MAKERS: dict[str, Make] = {"standard": standard_case, "varied": varied_case}
+def mixed_case(seed: int) -> TrainingCase:
+    """One phantom in four of the first generator, the others of the second."""
+    return standard_case(seed) if seed % 4 == 0 else varied_case(seed)
+
+
+MAKERS: dict[str, Make] = {"standard": standard_case, "varied": varied_case, "mixed": mixed_case}
 
 
 def _one_thread() -> None:

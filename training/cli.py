@@ -91,11 +91,10 @@ def export(
 ) -> None:
     """Write the weights of a training as the node loads them."""
     from training.export import export_weights
-    from training.state import StateError
 
     try:
         source = export_weights(folder, weights, threshold)
-    except (StateError, OSError) as problem:
+    except _problems() as problem:
         stop(str(problem))
     typer.echo(f"{weights}: {weights.stat().st_size} bytes, from {source.name}")
 
@@ -190,7 +189,7 @@ def _problems() -> tuple[type[Exception], ...]:
     from training.precision import PrecisionError
     from training.state import StateError
 
-    return GliaNetError, RecipeError, CasesError, ModelError, PrecisionError, StateError
+    return GliaNetError, RecipeError, CasesError, ModelError, PrecisionError, StateError, OSError
 
 
 def _stop_training(problem: Exception) -> Any:

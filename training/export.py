@@ -8,7 +8,7 @@ import torch
 
 from glianet.checkpoint import save_network
 from training.models.build_model import LocatedModel
-from training.phantom import GENERATOR_VERSION
+from training.origin import read_origin
 from training.state import BEST, CHECKPOINT, StateError, load_run_recipe, load_trained, read_checkpoint
 
 NOTICE = "Research use only. Trained on synthetic phantoms alone; no diagnostic value."
@@ -18,9 +18,11 @@ NOTICE_OF_CASES = "Research use only. Not for diagnosis."
 def export_weights(run: Path, target: Path, threshold: float = 0.5) -> Path:
     """Write the weights of a training as safetensors, with where they come from as metadata; from which file.
 
-    run: the folder that `train` wrote: the best by validation where there was one, else the last. threshold: the
-    probability, 0 to 1, that 0.5 shall stand for in what is written: the output's bias is moved by its logit. Raises
-    StateError where there is none or the model is not one that the node runs, OSError when the file cannot be written.
+    run: the folder that `train` wrote: the best by validation where there was one, else the last. The metadata hold
+    those of the weights that the training began with, so that every stage is named. threshold: the probability, 0 to
+    1, that 0.5 shall stand for in what is written: the output's bias is moved by its logit. Raises StateError where
+    there is none or the model is not one that the node runs, WeightsError where it is not known what it began with,
+    OSError when the file cannot be written.
     """
     source = run / (BEST if (run / BEST).exists() else CHECKPOINT)
     recipe, content = load_run_recipe(run), read_checkpoint(source)
@@ -29,8 +31,9 @@ def export_weights(run: Path, target: Path, threshold: float = 0.5) -> Path:
         "training": "cases of a manifest" if recipe.data.manifest else f"{recipe.data.generator} phantoms",
         "training_seed": recipe.run.seed,
         "training_steps": int(content["step"]),
-        "phantom_generator_version": GENERATOR_VERSION,
+        "patch_voxels": recipe.patches.size,
         "threshold_at_half": threshold,
+        **read_origin(run, recipe),
         "notice": NOTICE_OF_CASES if recipe.data.manifest else NOTICE,
     }
     target.parent.mkdir(parents=True, exist_ok=True)

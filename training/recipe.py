@@ -9,8 +9,9 @@ class DataRecipe:
     """Where cases come from.
 
     manifest: CSV or TOML (see `training.manifest`), whose split "train" is trained on and "validation" validated on;
-    "" for phantoms. generator: "standard" or "varied" phantoms. pool: phantoms to draw from at a time; refresh_every:
-    steps after which the oldest is replaced. cached_cases: volumes of a manifest kept in memory.
+    "" for phantoms. generator: of phantoms, "standard", "varied", or "mixed", one in four standard, the others varied.
+    pool: phantoms to draw from at a time; refresh_every: steps after which the oldest is replaced. cached_cases:
+    volumes of a manifest kept in memory.
     """
 
     manifest: str = ""
@@ -22,7 +23,7 @@ class DataRecipe:
     def problems(self) -> list[str]:
         """What is out of range."""
         return [
-            *_one_of("data.generator", self.generator, ("standard", "varied")),
+            *_one_of("data.generator", self.generator, ("standard", "varied", "mixed")),
             *_at_least("data.pool", self.pool, 1),
             *_at_least("data.refresh_every", self.refresh_every, 1),
             *_at_least("data.cached_cases", self.cached_cases, 1),

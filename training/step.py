@@ -128,11 +128,19 @@ def _overlap(margin: Tensor, targets: Tensor) -> float:
 
 
 def _mistakes(margin: Tensor, targets: Tensor) -> list[tuple[int, int, int, int]]:
-    edge = 2 * BLURRED_VOXELS + 1
-    near = functional.max_pool3d(targets.float()[:, None], edge, stride=1, padding=BLURRED_VOXELS)[:, 0] > 0
     found = []
-    for patch, values in enumerate(margin.masked_fill(near, -torch.inf)):
+    for patch, values in enumerate(margin.masked_fill(_near(targets), -torch.inf)):
         if float(values.max()) > 0:
             z, y, x = (int(i) for i in torch.unravel_index(values.argmax(), values.shape))
             found.append((patch, z, y, x))
     return found
+
+
+def _near(targets: Tensor) -> Tensor:
+    """(N, S, S, S) bool: within `BLURRED_VOXELS` along each axis of a target; axis by axis, an eighth of the cost."""
+    near = targets.float()[:, None]
+    for axis in range(3):
+        edge, padding = [1, 1, 1], [0, 0, 0]
+        edge[axis], padding[axis] = 2 * BLURRED_VOXELS + 1, BLURRED_VOXELS
+        near = functional.max_pool3d(near, edge, stride=1, padding=padding)
+    return near[:, 0] > 0

@@ -12,6 +12,7 @@ import torch
 from glianet.device import choose_device
 from training.case_sources import ManifestSource, PhantomSource, open_source
 from training.manifest import CasesError, ManifestCase, of_split, read_manifest
+from training.origin import record_origin
 from training.precision import choose_precision
 from training.processes import Processes, join_processes
 from training.recipe import Recipe
@@ -40,9 +41,10 @@ MOST_MISTAKES = 50
 def train(folder: Path, recipe: Recipe) -> TrainingState:
     """Train from nothing, or from the checkpoint in `folder` to the identical next step.
 
-    Writes checkpoint.pt, best.pt (by validation), recipe.json, log.jsonl, summary.json and events for TensorBoard.
-    Cases, patches and turns follow from seed and step alone, so that a training that was stopped and taken up again
-    ends, on the CPU, with the same bits. Raises RecipeError, CasesError, PrecisionError, StateError, DeviceError.
+    Writes checkpoint.pt, best.pt (by validation), recipe.json, origin.json, log.jsonl, summary.json and events for
+    TensorBoard. Cases, patches and turns follow from seed and step alone, so that a training that was stopped and taken
+    up again ends, on the CPU, with the same bits. Raises RecipeError, CasesError, PrecisionError, StateError,
+    DeviceError, WeightsError.
     """
     device = choose_device(recipe.run.device)
     if recipe.run.threads:
@@ -78,6 +80,7 @@ def _open_state(
     folder.mkdir(parents=True, exist_ok=True)
     if processes.first:
         (folder / RECIPE).write_text(json.dumps(recipe.to_json(), indent=2) + "\n")
+        record_origin(folder, recipe)
     state = new_state(recipe, device, dtype)
     if (folder / CHECKPOINT).exists():
         load_state(state, folder / CHECKPOINT)

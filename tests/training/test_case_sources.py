@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.training.made_cases import bright_ball, cube_case
-from training.case_sources import ManifestSource, PhantomSource, load_case, open_source
+from training.case_sources import MAKERS, ManifestSource, PhantomSource, load_case, open_source
 from training.manifest import CasesError, ManifestCase
 from training.nifti import write_grid
 from training.recipe import DataRecipe
@@ -82,6 +82,13 @@ def test_another_process_makes_the_phantoms(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr("training.case_sources.MAKERS", {"varied": cube_case})
     with open_source(DataRecipe(pool=1), seed=2, workers=1) as source:
         assert source.case(0, np.random.default_rng(0)).name == "cube 20000"
+
+
+def test_one_mixed_phantom_in_four_is_a_standard_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("training.case_sources.standard_case", lambda seed: f"standard {seed}")
+    monkeypatch.setattr("training.case_sources.varied_case", lambda seed: f"varied {seed}")
+    made = [MAKERS["mixed"](seed) for seed in range(8, 13)]
+    assert made == ["standard 8", "varied 9", "varied 10", "varied 11", "standard 12"]
 
 
 @pytest.fixture

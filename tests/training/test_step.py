@@ -12,7 +12,7 @@ from training.load_recipe import load_recipe
 from training.recipe import Recipe
 from training.samples import Patches, draw_patches
 from training.state import new_state
-from training.step import take_step
+from training.step import _mistakes, take_step
 
 CPU = torch.device("cpu")
 CHANGES = {
@@ -98,3 +98,14 @@ def test_mistakes_lie_away_from_the_target(batch: Sequence[Patches]) -> None:
     assert (first[0], second[0]) == (0, 1)
     target = torch.nonzero(batch[0].targets[0])
     assert int((target - torch.tensor(first[1:])).abs().max(dim=1).values.min()) > 4
+
+
+def test_what_is_called_an_aneurysm_near_one_is_no_mistake() -> None:
+    """A target in one corner: the greatest wrong margin 4 voxels away counts as its blur, 5 voxels away as wrong."""
+    targets = torch.zeros(1, 24, 24, 24, dtype=torch.bool)
+    targets[0, 2, 2, 2] = True
+    margin = torch.full((1, 24, 24, 24), -1.0)
+    margin[0, 6, 6, 6] = 9.0
+    assert _mistakes(margin, targets) == []
+    margin[0, 2, 7, 2] = 3.0
+    assert _mistakes(margin, targets) == [(0, 2, 7, 2)]

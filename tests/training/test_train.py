@@ -1,5 +1,6 @@
 """Whole trainings on small cases: they learn, and go on where they were stopped, bit by bit."""
 
+import hashlib
 import json
 import os
 import subprocess
@@ -85,6 +86,19 @@ def test_exported_weights_are_the_running_mean(tmp_path: Path, manifest: Path) -
     expected = load_trained(folder / "checkpoint.pt").network.state_dict()
     assert all(torch.equal(tensor, expected[name]) for name, tensor in loaded.network.state_dict().items())
     assert loaded.metadata["training_steps"] == 1 and "Research use only" in loaded.metadata["notice"]
+
+
+def test_exported_weights_name_every_stage_that_led_to_them(tmp_path: Path, manifest: Path) -> None:
+    first, second = tmp_path / "first.safetensors", tmp_path / "second.safetensors"
+    export_weights(_train(tmp_path / "one", manifest, run__steps=1, run__seed=7), first)
+    export_weights(_train(tmp_path / "two", manifest, run__steps=2, run__initial_weights=str(first)), second)
+    digest = hashlib.sha256(first.read_bytes()).hexdigest()
+    first.unlink()  # what it began with is known from the start
+    metadata = load_network(second).metadata
+    assert metadata["training_steps"] == 2
+    began = metadata["began_with"]
+    assert began["sha256"] == digest and began["training_seed"] == 7 and began["training_steps"] == 1
+    assert began["began_with"] is None
 
 
 def test_another_threshold_moves_the_bias_of_the_aneurysms_output_by_its_logit(tmp_path: Path, manifest: Path) -> None:
