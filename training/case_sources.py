@@ -15,6 +15,7 @@ import torch
 from glianet.errors import GliaNetError
 from training.manifest import CasesError, ManifestCase, of_split, read_manifest
 from training.nifti import read_grid
+from training.orphans import end_with_parent
 from training.phantom import make_phantom
 from training.phantom.varied import make_varied_phantom
 from training.phantom_geometry import FIRST_RESERVED_SEED, training_settings
@@ -127,7 +128,7 @@ def open_source(recipe: DataRecipe, seed: int, workers: int, rank: int = 0) -> I
         return
     first = seed * SEEDS_PER_TRAINING + rank * SEEDS_PER_PROCESS
     context = get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_one_thread) as executor:
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker) as executor:
         try:
             yield PhantomSource(executor, MAKERS[recipe.generator], first, recipe)
         finally:
@@ -166,6 +167,7 @@ def mixed_case(seed: int) -> TrainingCase:
 MAKERS: dict[str, Make] = {"standard": standard_case, "varied": varied_case, "mixed": mixed_case}
 
 
-def _one_thread() -> None:
+def _start_worker() -> None:
+    end_with_parent()
     os.nice(5)
     torch.set_num_threads(1)

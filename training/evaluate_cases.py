@@ -13,6 +13,7 @@ from glianet.errors import GliaNetError
 from training.manifest import CasesError, ManifestCase
 from training.metrics.case_score import CaseScore, score_case
 from training.nifti import read_grid, spacing_of
+from training.orphans import end_with_parent
 from training.phantom import Phantom, PhantomSettings, make_phantom
 from training.phantom.template import read_cormack_template
 from training.phantom.varied import make_varied_phantom
@@ -90,7 +91,7 @@ def make_phantoms(choice: PhantomChoice) -> Iterator[Phantom]:
     if len(choice.seeds) < 2 or np.prod(choice.settings.shape) < LARGE_VOXELS:
         yield from (_make(choice, seed) for seed in choice.seeds)
         return
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as executor:
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=end_with_parent) as executor:
         coming = executor.submit(_make, choice, choice.seeds[0])
         for seed in choice.seeds[1:]:
             phantom, coming = coming.result(), executor.submit(_make, choice, seed)
