@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-GENERATOR_VERSION = "3"
+GENERATOR_VERSION = "4"
 """Raised whenever the same seed gives another phantom; the standard ones are the same since 1."""
 
 

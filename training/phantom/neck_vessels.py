@@ -10,12 +10,15 @@ from training.phantom.vessel import STEP_MM, Vessel
 
 Array = NDArray[np.float64]
 
+VEIN_OF_NECK = "jugular"
+"""Name of the vein among what is grown: as bright as arteries until it is drawn."""
+
 # Steps (x away from the middle, y, z) in mm from the lower end of the artery that each continues, and its radii.
 COURSES: dict[str, tuple[tuple[str, tuple[tuple[float, float, float], ...], tuple[float, float]], ...]] = {
     "ICA": (
         ("carotid", ((0, 0, 0), (2, 3, -18), (0, 4, -50), (-3, 6, -110), (-6, 10, -190)), (2.6, 3.3)),
         ("external carotid", ((2, 3, -18), (6, -6, -4), (12, -18, 10), (20, -16, 24)), (2.0, 1.0)),
-        ("jugular", ((7, 6, 0), (9, 4, -30), (8, 2, -90), (2, 4, -190)), (4.5, 5.5)),
+        (VEIN_OF_NECK, ((7, 6, 0), (9, 4, -30), (8, 2, -90), (2, 4, -190)), (4.5, 5.5)),
     ),
     "VA": (("vertebral", ((0, 0, 0), (-1, 3, -14), (-4, 4, -50), (-6, 4, -100), (-8, 0, -160)), (1.8, 1.9)),),
 }

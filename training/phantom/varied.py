@@ -16,7 +16,7 @@ from training.phantom.head import draw_head
 from training.phantom.lower_head import draw_lower_head
 from training.phantom.make_phantom import HU_RANGE, centrelines, draw_affine, planted_sacs
 from training.phantom.model import Phantom, PhantomSettings
-from training.phantom.neck_vessels import grow_neck_vessels
+from training.phantom.neck_vessels import VEIN_OF_NECK, grow_neck_vessels
 from training.phantom.noise import smooth_field
 from training.phantom.pose import Pose, draw_pose
 from training.phantom.scanner import add_metal_streaks, move, scan
@@ -74,13 +74,13 @@ def make_varied_phantom(
         add_base_detail(added, tissue, pose, style.softness_mm)
         metal = draw_lower_head(added, tissue, pose, rarities.lower_head)
         add_thin_bone(np.random.default_rng([seed, 4]), tissue, pose, style.softness_mm)
-    tree = _swayed(rng, _arteries(rng, style, trees), style.sway_mm)
+    tree, jugulars = _without_veins(_swayed(rng, _arteries(rng, style, trees), style.sway_mm))
     canvas = new_canvas(pose, style.softness_mm)
     for vessel in tree.vessels:
         _draw(canvas, vessel, style)
     arteries = canvas.coverage.copy()
     labels = _plant(rng, canvas, tree, tissue, arteries, settings.aneurysms)
-    _draw_look_alikes(rng, canvas, tree, style)
+    _draw_look_alikes(rng, canvas, tree, style, jugulars)
     hu = tissue + canvas.coverage * (canvas.hu - tissue)
     move(added, hu, settings.spacing_mm, rarities.motion_mm)
     add_metal_streaks(added, hu, settings.spacing_mm, [pose.to_array_mm(spot[None])[0] for spot in metal])
@@ -141,6 +141,12 @@ def _swayed(rng: np.random.Generator, tree: ArterialTree, amplitude_mm: float) -
 
     vessels = [replace(vessel, points=move(vessel.points)) for vessel in tree.vessels]
     return ArterialTree(vessels, [replace(site, point=move(site.point[None])[0]) for site in tree.sites])
+
+
+def _without_veins(tree: ArterialTree) -> tuple[ArterialTree, list[Vessel]]:
+    """The arteries, and the veins that were grown beside them."""
+    veins = [vessel for vessel in tree.vessels if vessel.name == VEIN_OF_NECK]
+    return ArterialTree([vessel for vessel in tree.vessels if vessel.name != VEIN_OF_NECK], tree.sites), veins
 
 
 def _draw(canvas: Canvas, vessel: Vessel, style: Style) -> None:
@@ -226,9 +232,13 @@ def _largest_piece(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return largest
 
 
-def _draw_look_alikes(rng: np.random.Generator, canvas: Canvas, tree: ArterialTree, style: Style) -> None:
+def _draw_look_alikes(
+    rng: np.random.Generator, canvas: Canvas, tree: ArterialTree, style: Style, jugulars: Sequence[Vessel]
+) -> None:
     """Veins, plaques, clips: enhanced or bright, and no aneurysms."""
     level = style.arterial_hu * style.venous_share
+    for vein in jugulars:
+        _draw(canvas, replace(vein, hu=level), style)
     if style.background == "head":
         for vein in grow_veins(rng, level):
             _draw(canvas, vein, style)

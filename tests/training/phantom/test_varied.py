@@ -7,13 +7,15 @@ import pytest
 from scipy import ndimage
 
 from training.phantom import Phantom, PhantomSettings
+from training.phantom.arteries import ArterialTree, grow_arteries
 from training.phantom.canvas import new_canvas
 from training.phantom.dome import cover, draw_dome
+from training.phantom.neck_vessels import grow_neck_vessels
 from training.phantom.pose import draw_pose
 from training.phantom.style import Background, draw_style
 from training.phantom.template import Template
 from training.phantom.traced_tree import read_traced_tree
-from training.phantom.varied import make_varied_phantom
+from training.phantom.varied import _without_veins, make_varied_phantom
 from training.phantom.wild_tree import grow_wild_tree
 
 SETTINGS = PhantomSettings((56, 128, 128), (1.2, 1.6, 1.6), (3, 6))
@@ -123,3 +125,13 @@ def test_a_template_lies_where_the_head_does() -> None:
     expected = pose.to_array_mm(np.array([[10.0, 20.0, 6.0]]))[0]
     found = np.array(np.unravel_index(int(drawn.argmax()), drawn.shape))
     assert np.linalg.norm(found - expected) < 1.8
+
+
+def test_jugular_veins_are_no_arteries() -> None:
+    """They are grown beside the carotids, but negative patches "around arteries" and plaques must not look there."""
+    tree = grow_arteries(np.random.default_rng(2), 300.0)
+    grown = grow_neck_vessels(tree.vessels)
+    arteries, veins = _without_veins(ArterialTree([*tree.vessels, *grown], tree.sites))
+    assert [vein.name for vein in veins] == ["jugular"] * 2
+    assert len(arteries.vessels) == len(tree.vessels) + len(grown) - 2
+    assert "jugular" not in {vessel.name for vessel in arteries.vessels} and arteries.sites == tree.sites
