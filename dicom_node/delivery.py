@@ -21,9 +21,10 @@ from dicom_node.association import (
     describe_refusals,
 )
 from dicom_node.clock import Clock
+from dicom_node.destination_settings import DestinationSettings
 from dicom_node.errors import NodeError
 from dicom_node.network_library import VERIFICATION
-from dicom_node.settings import DestinationSettings, Settings
+from dicom_node.settings import Settings
 from dicom_node.store_file import StoreAnswer, store_file
 from storage.database import Database
 from storage.errors import LostClaim

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, tzinfo
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -13,10 +14,11 @@ from pydicom import Dataset
 from dicom_node.clock import Clock
 from dicom_node.encoding.context import ResultContext
 from dicom_node.encoding.encode_results import EncodedObject, encode_refusal_results, encode_results
+from dicom_node.encoding.key_images import kind_of
 from dicom_node.errors import NodeError
 from dicom_node.folders import Folders
 from dicom_node.identifiers import analysis_fingerprint, digest_of_instances
-from dicom_node.read_series import inspect_series, read_headers
+from dicom_node.read_series import inspect_series, read_headers, read_volume
 from dicom_node.reasons import REASONS, NotAnalysable, Reason
 from dicom_node.settings import Settings
 from glianet import __version__
@@ -60,8 +62,20 @@ def _publish(db: Database, folders: Folders, settings: Settings, claim: SeriesRo
         delay = RETRY_DELAY * 2 ** (claim.attempts - 1)
         postpone(db, claim, str(error), delay, MAXIMUM_ATTEMPTS, clock())
         return
-    publish(db, claim, results, [destination.name for destination in settings.destinations], clock())
+    publish(db, claim, results, _shares(settings, results), clock())
     log.info("results published", series=claim.series_instance_uid, roles=[result.role for result in results])
+
+
+def _shares(settings: Settings, results: list[ResultObject]) -> dict[str, list[str]]:
+    """For each destination, the roles of the results that it gets."""
+    return {
+        destination.name: [one.role for one in results if kind_of(one.role) in destination.wanted]
+        for destination in settings.destinations
+    }
+
+
+def _key_images_wanted(settings: Settings) -> bool:
+    return any("key-image" in destination.wanted for destination in settings.destinations)
 
 
 def _encode(
@@ -81,7 +95,8 @@ def _encode_findings(
     headers = read_headers([spool.absolute(row.path) for row in instances])
     source = inspect_series(headers, settings.selection, settings.assembly, conflicting=False)
     context = _context(settings, claim, instances, findings)
-    return encode_results(source, findings, context)
+    pixels = partial(read_volume, source) if _key_images_wanted(settings) else None
+    return encode_results(source, findings, context, pixels)
 
 
 def _encode_refusal(
@@ -96,7 +111,9 @@ def _encode_refusal(
         log.warning("no header can be read: there is no study to report to", series=claim.series_instance_uid)
         return ()
     context = _context(settings, claim, instances, None)
-    return encode_refusal_results(headers, reason, claim.reason_detail or "", context)
+    return encode_refusal_results(
+        headers, reason, claim.reason_detail or "", context, with_key_image=_key_images_wanted(settings)
+    )
 
 
 def _readable_headers(paths: Iterable[Path]) -> Iterator[Dataset]:

@@ -11,11 +11,12 @@ from sqlalchemy.exc import OperationalError
 from dicom_node.assembly import assemble_next
 from dicom_node.clock import system_clock
 from dicom_node.delivery import deliver_next
+from dicom_node.destination_settings import DestinationSettings
 from dicom_node.folders import Folders
 from dicom_node.logs import set_up_logs
 from dicom_node.processes import obey_supervisor
 from dicom_node.publishing import publish_next
-from dicom_node.settings import DestinationSettings, Settings
+from dicom_node.settings import Settings
 from storage.database import Database, open_database
 from storage.errors import StorageError
 from storage.spool import Spool

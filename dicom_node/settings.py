@@ -1,75 +1,27 @@
 """The settings: config.toml read once into frozen models that refuse what they do not know."""
 
-import re
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-    model_validator,
-)
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
+from dicom_node.destination_settings import DestinationSettings
 from dicom_node.errors import ConfigurationError, SettingProblem
-
-
-def _ae_title(value: str) -> str:
-    """PS3.5 table 6.2-1, AE: 1 to 16 printable ASCII characters, no backslash, not only spaces."""
-    if not re.fullmatch(r"[\x20-\x5b\x5d-\x7e]{1,16}", value) or value != value.strip():
-        raise ValueError("1 to 16 ASCII characters without a backslash or spaces at the ends")
-    return value
-
-
-def _regular_expression(value: str) -> str:
-    try:
-        re.compile(value)
-    except re.error as error:
-        raise ValueError(f"a Python regular expression ({error})") from error
-    return value
-
-
-def _keyword(value: str) -> str:
-    """PS3.6 keywords; which one exists is checked by check-config, which knows the dictionary."""
-    if not re.fullmatch(r"[A-Z][A-Za-z0-9]+", value):
-        raise ValueError("a DICOM keyword such as StudyDescription")
-    return value
-
-
-def _time_zone(value: str) -> str:
-    try:
-        return value and ZoneInfo(value).key
-    except (ZoneInfoNotFoundError, ValueError) as error:
-        raise ValueError(
-            'an IANA time zone such as "Europe/Vienna", or "" for that of this machine'
-        ) from error
-
-
-# TOML gives lists; a frozen setting is a tuple.
-_as_tuple = BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value)
-_as_path = BeforeValidator(lambda value: Path(value) if isinstance(value, str) and value else value)
-AETitle = Annotated[str, AfterValidator(_ae_title)]
-TimeZone = Annotated[str, AfterValidator(_time_zone)]
-Keyword = Annotated[str, AfterValidator(_keyword)]
-Keywords = Annotated[tuple[Keyword, ...], _as_tuple]
-Pattern = Annotated[str, AfterValidator(_regular_expression)]
-# VR LO; ASCII, which every character set of a source can hold
-Description = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[\x20-\x5b\x5d-\x7e]+$")]
-Port = Annotated[int, Field(ge=1, le=65535)]
-Seconds = Annotated[float, Field(gt=0, le=7 * 86400)]
-
-
-class Table(BaseModel):
-    """One table of config.toml: frozen, strict, no unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+from dicom_node.setting_types import (
+    AETitle,
+    Description,
+    Keyword,
+    Pattern,
+    Port,
+    Seconds,
+    Table,
+    TimeZone,
+    as_path,
+    as_tuple,
+)
 
 
 class NodeSettings(Table):
@@ -80,7 +32,7 @@ class NodeSettings(Table):
 class ReceiverSettings(Table):
     host: str = Field("127.0.0.1", min_length=1)
     port: Port = 11112
-    calling_ae_titles: Annotated[tuple[AETitle, ...], _as_tuple] = ()
+    calling_ae_titles: Annotated[tuple[AETitle, ...], as_tuple] = ()
     maximum_associations: int = Field(10, ge=1, le=200)
     maximum_pdu_bytes: int = Field(131072, ge=4096, le=1048576)
     acse_timeout_s: Seconds = 30.0
@@ -95,8 +47,8 @@ class UrgentRule(Table):
 
 
 class SelectionSettings(Table):
-    modalities: Annotated[tuple[str, ...], _as_tuple] = ("CT",)
-    refused_image_types: Annotated[tuple[str, ...], _as_tuple] = (
+    modalities: Annotated[tuple[str, ...], as_tuple] = ("CT",)
+    refused_image_types: Annotated[tuple[str, ...], as_tuple] = (
         "LOCALIZER",
         "MIP",
         "MPR",
@@ -106,7 +58,7 @@ class SelectionSettings(Table):
         "CSA MPR",
         "CSAPARALLEL",
     )
-    refused_body_parts: Annotated[tuple[str, ...], _as_tuple] = (
+    refused_body_parts: Annotated[tuple[str, ...], as_tuple] = (
         "CHEST",
         "ABDOMEN",
         "PELVIS",
@@ -123,7 +75,7 @@ class SelectionSettings(Table):
     contrast_minimum_hu: float = Field(150.0, ge=0, le=1000)
     contrast_maximum_hu: float = Field(700.0, ge=0, le=3000)
     contrast_minimum_volume_ml: float = Field(0.3, ge=0, le=1000)
-    urgent: Annotated[tuple[UrgentRule, ...], _as_tuple] = (
+    urgent: Annotated[tuple[UrgentRule, ...], as_tuple] = (
         UrgentRule(attribute="StudyDescription", matches="(?i)stat|emergency|stroke|trauma"),
         UrgentRule(attribute="RequestedProcedurePriority", matches="(?i)stat|high"),
     )
@@ -139,15 +91,13 @@ class SelectionSettings(Table):
 
 class AssemblySettings(Table):
     quiet_s: Seconds = 30.0
-    announced_count_attributes: Annotated[tuple[Keyword, ...], _as_tuple] = (
+    announced_count_attributes: Annotated[tuple[Keyword, ...], as_tuple] = (
         "NumberOfSeriesRelatedInstances",
     )
     position_tolerance_mm: float = Field(0.1, gt=0, le=1)
     orientation_tolerance: float = Field(0.0001, gt=0, le=0.01)
     maximum_gantry_tilt_degrees: float = Field(0.1, gt=0, le=5)
     poll_s: Seconds = 1.0
-
-
 
 
 def _names(value: object) -> object:
@@ -172,7 +122,7 @@ class ModelSettings(Table):
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:[0-9]+)?)$")
     backend: Literal["auto", "torch", "openvino"] = "auto"
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    flips: Annotated[tuple[Axis, ...], _as_tuple, AfterValidator(_each_once)] = ()
+    flips: Annotated[tuple[Axis, ...], as_tuple, AfterValidator(_each_once)] = ()
     threads: int = Field(0, ge=0, le=1024)
     step: Literal[16, 24, 32, 48, 64, 96] = 48
     exact: bool = False
@@ -188,8 +138,10 @@ class ResultsSettings(Table):
     report_refusals: Literal["none", "defects", "all"] = "defects"
     segmentation_series_number: int = Field(9801, ge=1, le=2147483647)
     report_series_number: int = Field(9802, ge=1, le=2147483647)
+    key_image_series_number: int = Field(9803, ge=1, le=2147483647)
     segmentation_series_description: Description = "GLIA-Net aneurysm candidates (research)"
     report_series_description: Description = "GLIA-Net report (research)"
+    key_image_series_description: Description = "GLIA-Net key images (research)"
 
 
 class DeliverySettings(Table):
@@ -199,17 +151,8 @@ class DeliverySettings(Table):
     lease_s: Seconds = 300.0
 
 
-class DestinationSettings(Table):
-    name: str = Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")
-    ae_title: AETitle
-    host: str = Field(min_length=1)
-    port: Port
-    connect_timeout_s: Seconds = 10.0
-    dimse_timeout_s: Seconds = 60.0
-
-
 class StorageSettings(Table):
-    folder: Annotated[Path, _as_path] = Path("data")
+    folder: Annotated[Path, as_path] = Path("data")
 
 
 class AuditSettings(Table):
@@ -231,7 +174,7 @@ class Settings(Table):
     model: ModelSettings = ModelSettings()
     results: ResultsSettings = ResultsSettings()
     delivery: DeliverySettings = DeliverySettings()
-    destination: Annotated[tuple[DestinationSettings, ...], _as_tuple] = ()
+    destination: Annotated[tuple[DestinationSettings, ...], as_tuple] = ()
     storage: StorageSettings = StorageSettings()
     audit: AuditSettings = AuditSettings()
     log: LogSettings = LogSettings()

@@ -1,6 +1,6 @@
 """Reading deliveries and moving them from state to state, guarded like the moves of a series."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from sqlalchemy import ColumnElement, Connection, select, update
@@ -21,14 +21,18 @@ def read_deliveries(connection: Connection, *conditions: ColumnElement[bool]) ->
         .order_by(deliveries.c.series_id, deliveries.c.revision, deliveries.c.destination)
     )
     return [
-        DeliveryRow(**row._asdict(), objects=_objects(connection, row.series_id, row.revision))
+        DeliveryRow(**row._asdict(), objects=_objects(connection, row.series_id, row.revision, row.roles))
         for row in connection.execute(query).all()
     ]
 
 
-def _objects(connection: Connection, series_id: int, revision: int) -> tuple[ResultObject, ...]:
+def _objects(
+    connection: Connection, series_id: int, revision: int, roles: Sequence[str] | None
+) -> tuple[ResultObject, ...]:
     columns = [results.c[name] for name in ResultObject.__dataclass_fields__]
     query = select(*columns).where(results.c.series_id == series_id, results.c.revision == revision)
+    if roles is not None:
+        query = query.where(results.c.role.in_(roles))
     return tuple(ResultObject(**row._asdict()) for row in connection.execute(query.order_by(results.c.id)))
 
 

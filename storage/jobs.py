@@ -161,20 +161,21 @@ def publish(
     db: Database,
     claim: SeriesRow,
     results: Sequence[ResultObject],
-    destinations: Sequence[str],
+    destinations: Mapping[str, Sequence[str]],
     now: datetime,
 ) -> None:
     """ANALYSED or REFUSED -> DELIVERING: the results, durable on disk, go into the outbox.
 
+    destinations: name of each, and the roles of the results that it is sent; one that is sent none has no delivery.
     Where there is nothing to send, or nowhere to send it, the series ends here as DONE or NOT_ANALYSED.
     Raises LostClaim.
     """
     detail = {
         "results": [{"role": one.role, "sop_instance_uid": one.sop_instance_uid} for one in results],
-        "destinations": list(destinations),
+        "destinations": {name: list(roles) for name, roles in destinations.items()},
     }
     with db.transaction() as connection:
-        if results and destinations:
+        if any(destinations.values()):
             to = SeriesState.DELIVERING
             move_series(connection, claim, to, "results-published", detail, actor=_actor(claim), now=now)
             _insert_deliveries(connection, claim, destinations, now)
@@ -193,7 +194,7 @@ def _insert_results(
 
 
 def _insert_deliveries(
-    connection: Connection, claim: SeriesRow, destinations: Sequence[str], now: datetime
+    connection: Connection, claim: SeriesRow, destinations: Mapping[str, Sequence[str]], now: datetime
 ) -> None:
     common = {
         "series_id": claim.id,
@@ -202,7 +203,10 @@ def _insert_deliveries(
         "attempts": 0,
         "created_at": now,
     }
-    connection.execute(insert(deliveries), [{**common, "destination": name} for name in destinations])
+    sent = {name: list(roles) for name, roles in destinations.items() if roles}
+    connection.execute(
+        insert(deliveries), [{**common, "destination": name, "roles": roles} for name, roles in sent.items()]
+    )
 
 
 def postpone(

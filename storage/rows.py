@@ -87,7 +87,10 @@ class ResultObject:
 
 @dataclass(frozen=True)
 class DeliveryRow:
-    """The results of one revision of a series on their way to one destination; the UIDs are the source's."""
+    """The results of one revision of a series on their way to one destination; the UIDs are the source's.
+
+    `objects` are those of the revision's results whose role is in `roles`; all of them where that is None.
+    """
 
     id: int
     series_id: int
@@ -100,6 +103,7 @@ class DeliveryRow:
     not_before: datetime | None
     lease_owner: str | None
     lease_expires_at: datetime | None
+    roles: list[str] | None
     statuses: list[dict[str, Any]] | None
     last_error: str | None
     created_at: datetime

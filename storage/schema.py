@@ -18,7 +18,7 @@ from sqlalchemy import (
 
 from storage.states import DeliveryState, Outcome, SeriesState
 
-SCHEMA_REVISION = "0001"  # the newest file in migrations/versions
+SCHEMA_REVISION = "0002"  # the newest file in migrations/versions
 
 TIME_FORMAT = "%Y-%m-%dT%H:%M:%S.%fZ"  # of fixed width, so that text order is time order
 
@@ -130,6 +130,7 @@ deliveries = Table(
     Column("not_before", UtcDateTime),
     Column("lease_owner", String),
     Column("lease_expires_at", UtcDateTime),
+    Column("roles", JSON(none_as_null=True)),
     Column("statuses", JSON(none_as_null=True)),
     Column("last_error", Text),
     Column("created_at", UtcDateTime),

@@ -9,8 +9,9 @@ from pydantic import BaseModel
 from typer.testing import CliRunner
 
 from dicom_node.cli import app
+from dicom_node.destination_settings import DestinationSettings
 from dicom_node.failures import FAILURES
-from dicom_node.settings import DestinationSettings, Settings
+from dicom_node.settings import Settings
 from training.cli import app as training_app
 
 REPOSITORY = Path(__file__).parents[1]

@@ -18,7 +18,8 @@ from rich.console import Console
 from rich.text import Text
 
 from dicom_node.commands.running_node import find_running_node
-from dicom_node.settings import DestinationSettings, Settings
+from dicom_node.destination_settings import DestinationSettings
+from dicom_node.settings import Settings
 from glianet.errors import WeightsError
 from glianet.weights_file import DEFAULT_WEIGHTS, combined_sha256, read_metadata, weights_sha256
 from storage.durable import free_bytes

@@ -16,9 +16,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from dicom_node.commands.status import collect_status
 from dicom_node.delivery import echo
+from dicom_node.destination_settings import DestinationSettings
 from dicom_node.errors import NodeError
 from dicom_node.folders import Folders
-from dicom_node.settings import DestinationSettings
 from storage.database import open_database
 from storage.states import ENDED_STATES
 

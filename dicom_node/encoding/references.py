@@ -6,6 +6,7 @@ from pydicom.dataset import Dataset
 from pydicom.valuerep import format_number_as_ds
 
 from dicom_node.geometry import SlicePlane
+from dicom_node.read_series import SourceSeries
 from glianet.findings import Lesion
 
 
@@ -41,6 +42,16 @@ def refer_to_sources(segmentation: Dataset, sources: Sequence[Dataset], planes: 
     series.SeriesInstanceUID = sources[0].SeriesInstanceUID
     series.ReferencedInstanceSequence = [_instance_reference(image) for image in referenced]
     segmentation.ReferencedSeriesSequence = [series]
+
+
+def slice_reference(source: SourceSeries, index: int) -> Dataset:
+    """An item that refers to the source image, or the frame of it, of slice `index` (PS3.3 table 10-3)."""
+    plane = source.geometry.planes[index]
+    image = next(one for one in source.datasets if str(one.SOPInstanceUID) == plane.sop_instance_uid)
+    reference = _instance_reference(image)
+    if plane.frame_number is not None:
+        reference.ReferencedFrameNumber = plane.frame_number
+    return reference
 
 
 def list_evidence(document: Dataset, images: Sequence[Dataset]) -> None:

@@ -71,8 +71,8 @@ def received(headers: Sequence[Dataset], header: Dataset) -> str:
 def place_of_lesion(source: SourceSeries, lesion: Lesion, slices: Sequence[int]) -> str:
     """Where to look for a lesion: images of the source, and patient coordinates; no artery is named."""
     x, y, z = lesion.centre_lps_mm
-    first, last = sorted((_image_number(source, slices[0]), _image_number(source, slices[-1])))
-    centre = _image_number(source, lesion.centre_index[0])
+    first, last = sorted((image_number(source, slices[0]), image_number(source, slices[-1])))
+    centre = image_number(source, lesion.centre_index[0])
     one = "image" if source.geometry.planes[slices[0]].frame_number is None else "frame"
     images = f"{one} {first}" if first == last else f"{one}s {first} to {last}, its centre in {one} {centre}"
     series = description_of_series(source.datasets[0])
@@ -82,7 +82,7 @@ def place_of_lesion(source: SourceSeries, lesion: Lesion, slices: Sequence[int])
     )
 
 
-def _image_number(source: SourceSeries, index: int) -> int:
+def image_number(source: SourceSeries, index: int) -> int:
     """Instance Number of a slice, or the number of the frame; the place in the stack where there is none."""
     plane = source.geometry.planes[index]
     if plane.frame_number is not None:

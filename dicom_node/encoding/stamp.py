@@ -20,11 +20,12 @@ def stamp_result(result: Dataset, source: Dataset, context: ResultContext) -> No
     findings again gives the same bytes.
     """
     copy_patient_and_study(source, result)
-    _stamp_times(result, _local_time(source, context))
+    _stamp_times(result, local_time(source, context))
     _stamp_equipment(result, context)
 
 
-def _local_time(source: Dataset, context: ResultContext) -> datetime:
+def local_time(source: Dataset, context: ResultContext) -> datetime:
+    """When the analysis was concluded, in the source's time zone, else the node's."""
     return context.concluded_at.astimezone(_offset_of(source) or context.time_zone)
 
 

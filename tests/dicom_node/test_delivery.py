@@ -19,7 +19,8 @@ from pydicom.uid import (
 from pynetdicom import evt
 
 from dicom_node.delivery import deliver_next, retry_delay
-from dicom_node.settings import DestinationSettings, Settings
+from dicom_node.destination_settings import DestinationSettings
+from dicom_node.settings import Settings
 from storage.audit import entries
 from storage.database import Database, open_database
 from storage.jobs import ResultObject, accept, claim_series, conclude_analysis, publish
@@ -124,7 +125,7 @@ def publish_results(db: Database, objects: list[ResultObject]) -> None:
     conclude_analysis(db, claim, "findings", "0" * 64, 1, {}, START)
     claim = claim_series(db, SeriesState.ANALYSED, "router:1", START, LEASE)
     assert claim is not None
-    publish(db, claim, objects, ["pacs"], START)
+    publish(db, claim, objects, {"pacs": [one.role for one in objects]}, START)
 
 
 def archive_with(outbox: Outbox, answers: dict[str, int | Dataset]):  # type: ignore[no-untyped-def]

@@ -220,3 +220,44 @@ def _one_slice_lower(image: object) -> None:
     image.ImagePositionPatient = [x, y, z - 1.25]  # type: ignore[attr-defined]
     image.SOPInstanceUID = "2.25.4711"  # type: ignore[attr-defined]
     image.file_meta.MediaStorageSOPInstanceUID = "2.25.4711"  # type: ignore[attr-defined]
+
+
+def test_each_destination_gets_what_its_profile_says(tmp_path: Path) -> None:
+    """The same results, encoded once; each delivery holds its share of them."""
+    common = {"ae_title": "PACS", "host": "127.0.0.1", "port": 4242}
+    profiles = ("standard", "viewer-without-seg", "archive")
+    tables = [{**common, "name": profile, "profile": profile} for profile in profiles]
+    with open_pipeline(tmp_path / "node", destination=tables) as pipeline:
+        series = accepted(pipeline, tmp_path)
+        pipeline.conclude(series, one_lesion(series))
+        pipeline.publish()
+        pages = ["key-image-1", "key-image-2"]
+        assert set(result_files(pipeline)) == {f"{role}.dcm" for role in ("seg", "sr", *pages)}
+        rows = deliveries(pipeline.db, pipeline.row(series).id)
+        found = {row.destination: [one.role for one in row.objects] for row in rows}
+        assert found == {
+            "standard": ["seg", "sr"],
+            "viewer-without-seg": ["sr", *pages],
+            "archive": ["seg", "sr", *pages],
+        }
+
+
+def test_a_destination_of_segs_alone_gets_no_delivery_where_there_is_none(tmp_path: Path) -> None:
+    table = {"name": "overlay", "ae_title": "PACS", "host": "127.0.0.1", "port": 4242, "report": "off"}
+    with open_pipeline(tmp_path / "node", destination=[table]) as pipeline:
+        series = accepted(pipeline, tmp_path)
+        pipeline.conclude(series, no_lesion(series))
+        pipeline.publish()
+        assert pipeline.row(series).state == SeriesState.DONE
+        assert deliveries(pipeline.db, pipeline.row(series).id) == []
+        (event,) = pipeline.audit("results-published")
+        assert event.detail["destinations"] == {"overlay": []}
+
+
+def test_a_refusal_is_a_page_of_words_for_a_viewer_without_seg(tmp_path: Path) -> None:
+    table = {"name": "pacs", "ae_title": "P", "host": "127.0.0.1", "port": 4242, "profile": "viewer-without-seg"}
+    with open_pipeline(tmp_path / "node", destination=[table]) as pipeline:
+        series = refused(pipeline, tmp_path, defect=True)
+        pipeline.publish()
+        (row,) = deliveries(pipeline.db, pipeline.row(series).id)
+        assert [one.role for one in row.objects] == ["sr", "key-image-1"]

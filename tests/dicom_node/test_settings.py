@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from dicom_node.destination_settings import DestinationSettings
 from dicom_node.errors import ConfigurationError
 from dicom_node.settings import Settings, load_settings
 
@@ -106,3 +107,29 @@ def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
 def test_settings_are_frozen() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         Settings().receiver.port = 1  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("switches", "expected"),
+    [
+        ({}, {"seg", "sr"}),
+        ({"profile": "viewer-without-seg"}, {"sr", "key-image"}),
+        ({"profile": "archive"}, {"seg", "sr", "key-image"}),
+        ({"key_images": "on"}, {"seg", "sr", "key-image"}),
+        ({"profile": "archive", "report": "off"}, {"seg", "key-image"}),
+        ({"profile": "viewer-without-seg", "segmentation": "on", "key_images": "off"}, {"seg", "sr"}),
+    ],
+)
+def test_a_destination_gets_what_its_profile_and_switches_say(switches: dict[str, str], expected: set[str]) -> None:
+    pacs = {"name": "pacs", "ae_title": "PACS", "host": "127.0.0.1", "port": 104}
+    assert DestinationSettings.model_validate({**pacs, **switches}).wanted == expected
+
+
+def test_a_destination_that_would_get_nothing_is_refused(tmp_path: Path) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text(
+        '[[destination]]\nname = "pacs"\nae_title = "PACS"\nhost = "h"\nport = 104\n'
+        'segmentation = "off"\nreport = "off"\n'
+    )
+    with pytest.raises(ConfigurationError, match="at least one of segmentation, report and key_images must be on"):
+        load_settings(config)

@@ -19,7 +19,7 @@ import SimpleITK
 from pydicom import dcmread
 
 from dicom_node.encoding.encode_results import encode_refusal_results, encode_results
-from dicom_node.read_series import SourceSeries
+from dicom_node.read_series import SourceSeries, read_volume
 from dicom_node.reasons import Reason
 from glianet.findings import Findings
 from tests.support.ct_source import PRONE, CtSource, write_ct
@@ -75,6 +75,7 @@ class Encoded:
     findings: Findings
     segmentation: Path
     report: Path
+    key_images: list[Path]
 
 
 @pytest.fixture(scope="module", params=CASES)
@@ -83,10 +84,11 @@ def encoded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     source = read_source(folder / "source", case.source)
     findings = make_findings(source, case.blocks(source))
     files = {}
-    for result in encode_results(source, findings, make_context()):
+    for result in encode_results(source, findings, make_context(), lambda: read_volume(source)):
         files[result.role] = folder / f"{result.role}.dcm"
         files[result.role].write_bytes(result.data)
-    return Encoded(source, findings, files["seg"], files["sr"])
+    pages = [file for role, file in files.items() if role.startswith("key-image")]
+    return Encoded(source, findings, files["seg"], files["sr"], pages)
 
 
 def program(name: str) -> str:
@@ -108,6 +110,8 @@ def complaints(file: Path) -> set[str]:
 def test_dciodvfy_finds_no_error(encoded: Encoded) -> None:
     assert complaints(encoded.segmentation) == set()
     assert complaints(encoded.report) == set()
+    for page in encoded.key_images[:3]:
+        assert complaints(page) == set()
 
 
 def test_dciodvfy_would_find_an_error(tmp_path: Path) -> None:
@@ -120,14 +124,16 @@ def test_dciodvfy_would_find_an_error(tmp_path: Path) -> None:
 def test_dciodvfy_accepts_reports_without_lesions(tmp_path: Path, case: str) -> None:
     source = read_source(tmp_path / "source", SMALL)
     if case == "negative":
-        (result,) = encode_results(source, make_findings(source, []), make_context())
+        results = encode_results(source, make_findings(source, []), make_context(), lambda: read_volume(source))
     else:
-        (result,) = encode_refusal_results(
-            source.datasets, Reason.MISSING_SLICE, "gap 1.2 mm", make_context()
+        results = encode_refusal_results(
+            source.datasets, Reason.MISSING_SLICE, "gap 1.2 mm", make_context(), with_key_image=True
         )
-    file = tmp_path / "sr.dcm"
-    file.write_bytes(result.data)
-    assert complaints(file) == set()
+    assert [result.role for result in results] == ["sr", "key-image-1"]
+    for result in results:
+        file = tmp_path / f"{result.role}.dcm"
+        file.write_bytes(result.data)
+        assert complaints(file) == set()
     read = subprocess.run(
         [program("tid1500reader"), "--inputDICOM", str(file), "--outputMetadata", str(tmp_path / "sr.json")],
         capture_output=True,

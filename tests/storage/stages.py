@@ -96,7 +96,7 @@ class Node:
     def publish(self, series: str = SERIES, destinations: tuple[str, ...] = ("PACS", "ARCHIVE")) -> None:
         self.analyse(series)
         claim = self.claim(SeriesState.ANALYSED)
-        publish(self.db, claim, self.results(claim), destinations, self.now)
+        publish(self.db, claim, self.results(claim), {name: ["seg", "sr"] for name in destinations}, self.now)
 
     def claim_delivery(self, destination: str = "PACS", owner: str = "router:1:PACS") -> DeliveryRow:
         claim = claim_delivery(self.db, destination, owner, self.now, LEASE)

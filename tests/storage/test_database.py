@@ -10,13 +10,16 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
+from alembic.command import upgrade
+from alembic.config import Config
 from alembic.script import ScriptDirectory
-from sqlalchemy import inspect, text
+from sqlalchemy import create_engine, inspect, text
 from sqlalchemy.exc import IntegrityError
 
 from storage import schema
 from storage.audit import verify
 from storage.database import MIGRATIONS, Database, open_database
+from storage.delivery_moves import read_deliveries
 from storage.errors import CorruptDatabase, DiskFull, StorageError
 
 DEADLINE_S = 30.0
@@ -261,3 +264,31 @@ def test_a_lock_held_too_long_is_reported(db: Database) -> None:
             raise AssertionError("two write transactions at once")
     other.close()
     assert caught.value.retry_helps
+
+
+def test_deliveries_of_the_first_schema_hold_all_results(tmp_path: Path) -> None:
+    """A node that was updated while results waited in its outbox sends them as they were meant."""
+    path = tmp_path / "node.sqlite3"
+    engine = create_engine(f"sqlite:///{path}")
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        upgrade(config, "0001")
+        connection.execute(ADD_SERIES, {"uid": "1.2"})
+        for role in ("seg", "sr"):
+            connection.exec_driver_sql(
+                "INSERT INTO results (series_id, revision, role, sop_class_uid, sop_instance_uid, series_instance_uid,"
+                " path, sha256, size, created_at) VALUES (1, 1, ?, '1', ?, '2', ?, ?, 9, ?)",
+                (role, role, role, "a" * 64, "2026-01-15T10:00:00.000000Z"),
+            )
+        connection.exec_driver_sql(
+            "INSERT INTO deliveries (series_id, revision, destination, state, attempts, created_at)"
+            " VALUES (1, 1, 'pacs', 'PENDING', 0, '2026-01-15T10:00:00.000000Z')"
+        )
+    engine.dispose()
+    db = open_database(path)
+    with db.read() as connection:
+        (row,) = read_deliveries(connection)
+    db.close()
+    assert row.roles is None and [one.role for one in row.objects] == ["seg", "sr"]

@@ -137,7 +137,7 @@ def test_published(node: Node) -> None:
             {"role": "seg", "sop_instance_uid": "1.2.3.1.0"},
             {"role": "sr", "sop_instance_uid": "1.2.3.1.1"},
         ],
-        "destinations": ["PACS", "ARCHIVE"],
+        "destinations": {"PACS": ["seg", "sr"], "ARCHIVE": ["seg", "sr"]},
     }
 
 
@@ -155,7 +155,7 @@ def test_published_with_nothing_to_send(
     bring_on(node)
     claim = node.claim(SeriesState(claimed))
     results = [] if what == "no results" else node.results(claim)
-    publish(node.db, claim, results, ["PACS"] if what == "no results" else [], node.now)
+    publish(node.db, claim, results, {"PACS": []} if what == "no results" else {}, node.now)
     assert node.series().state == ended
     assert node.event_names()[-2:] == ["results-published", event]
     assert deliveries(node.db, claim.id) == []
@@ -254,7 +254,7 @@ def test_results_of_a_reopened_series_are_not_published(node: Node) -> None:
     claim = node.claim(SeriesState.ANALYSED)
     node.receive(3)
     with pytest.raises(LostClaim):
-        publish(node.db, claim, node.results(claim), ["PACS"], node.now)
+        publish(node.db, claim, node.results(claim), {"PACS": ["seg", "sr"]}, node.now)
     assert deliveries(node.db, claim.id) == []
     assert node.events("results-published") == []
 

@@ -57,7 +57,7 @@ def test_the_last_delivery_moves_the_series_on(node: Node) -> None:
 def test_a_delivered_refusal_ends_as_not_analysed(node: Node) -> None:
     node.refuse()
     claim = node.claim(SeriesState.REFUSED)
-    publish(node.db, claim, node.results(claim)[1:], ["PACS"], node.now)
+    publish(node.db, claim, node.results(claim)[1:], {"PACS": ["sr"]}, node.now)
     node.deliver("PACS")
     row = node.series()
     assert (row.state, row.reason_code) == (SeriesState.NOT_ANALYSED, "gantry-tilt")
@@ -120,6 +120,6 @@ def test_urgent_series_are_sent_first(node: Node) -> None:
     node.queue("1.2", urgent=True)
     conclude_analysis(node.db, node.claim(SeriesState.QUEUED), "x", "a" * 64, 0, {}, node.now)
     claim = node.claim(SeriesState.ANALYSED)
-    publish(node.db, claim, node.results(claim), ["PACS"], node.now)
+    publish(node.db, claim, node.results(claim), {"PACS": ["seg", "sr"]}, node.now)
     order = [node.claim_delivery("PACS").series_instance_uid for _ in range(2)]
     assert order == ["1.2", "1.1"]

@@ -44,6 +44,7 @@ from tests.storage.stages import LEASE, QUIET, Node
 
 SERIES = ("1.1", "1.2", "1.3")
 DESTINATIONS = ("PACS", "ARCHIVE")
+BOTH = {"PACS": ["seg", "sr"], "ARCHIVE": ["seg", "sr"]}
 ENDED = {SeriesState.DONE, SeriesState.NOT_ANALYSED}
 FORWARD = {
     SeriesState.COMPLETE: ("accept", "refuse"),
@@ -231,8 +232,8 @@ class SeriesWalk(RuleBasedStateMachine):
             "accept": lambda: accept(db, claim, False, {}, now),
             "refuse": lambda: refuse(db, claim, "code", "detail", now),
             "conclude": lambda: conclude_analysis(db, claim, "path", "a" * 64, 0, {}, now),
-            "publish": lambda: publish(db, claim, self.node.results(claim), DESTINATIONS, now),
-            "publish nothing": lambda: publish(db, claim, [], DESTINATIONS, now),
+            "publish": lambda: publish(db, claim, self.node.results(claim), BOTH, now),
+            "publish nothing": lambda: publish(db, claim, [], dict.fromkeys(DESTINATIONS, []), now),
             "renew": lambda: renew(db, claim, now, LEASE),
             "give back": lambda: give_back(db, claim, now),
             "postpone": lambda: postpone(db, claim, "error", DELAY, 10**6, now),

@@ -113,7 +113,8 @@ class Pipeline:
 def open_pipeline(folder: Path, **tables: Any) -> Iterator[Pipeline]:
     """Stages on an empty storage folder; small series pass the selection."""
     selection = {"minimum_slices": 4, "contrast_minimum_volume_ml": 0.0, **tables.pop("selection", {})}
-    destination = [{"name": "pacs", "ae_title": "PACS", "host": "127.0.0.1", "port": 4242}]
+    pacs = {"name": "pacs", "ae_title": "PACS", "host": "127.0.0.1", "port": 4242}
+    destination = tables.pop("destination", [pacs])
     settings = Settings.model_validate(
         {"storage": {"folder": folder}, "selection": selection, "destination": destination, **tables}
     )

@@ -55,7 +55,7 @@ def delivering(site: Site, received: HeadSeries) -> HeadSeries:
     pipeline.conclude(received, no_lesion(received))
     claim = claim_series(db, SeriesState.ANALYSED, "router:1:publishing", pipeline.clock(), LEASE)
     assert claim is not None
-    publish(db, claim, [RESULT], ["pacs"], pipeline.clock())
+    publish(db, claim, [RESULT], {"pacs": [RESULT.role]}, pipeline.clock())
     delivery = claim_delivery(db, "pacs", "router:1:pacs", pipeline.clock(), LEASE)
     assert delivery is not None
     postpone_delivery(db, delivery, "no connection", timedelta(hours=1), 48, pipeline.clock())

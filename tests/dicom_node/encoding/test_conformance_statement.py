@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from pydicom.sr.coding import Code
-from pydicom.uid import Comprehensive3DSRStorage, SegmentationStorage
+from pydicom.uid import Comprehensive3DSRStorage, SecondaryCaptureImageStorage, SegmentationStorage
 
 from dicom_node import codes
 from dicom_node.encoding.segmentation import CONTENT_LABEL
@@ -27,7 +27,8 @@ def test_every_code_stands_in_it_with_scheme_and_meaning(name: str) -> None:
 
 
 def test_sop_classes_stand_in_it() -> None:
-    for uid in (VERIFICATION, *STORAGE_SOP_CLASSES, SegmentationStorage, Comprehensive3DSRStorage):
+    created = SegmentationStorage, Comprehensive3DSRStorage, SecondaryCaptureImageStorage
+    for uid in (VERIFICATION, *STORAGE_SOP_CLASSES, *created):
         assert f"| {uid} |" in STATEMENT
 
 

@@ -1,0 +1,107 @@
+"""A black page with a title, the research notice, panels and text, and what may be written and drawn on it."""
+
+from functools import cache
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw, ImageFont
+
+from dicom_node.encoding.sentences import plain
+
+Colour = tuple[int, int, int]
+Box = tuple[int, int, int, int]
+Picture = npt.NDArray[np.uint8]
+
+PAGE = 1024
+"""Pixels along each side."""
+MARGIN = 24
+HEADER = 64
+WHITE, GREY, BLACK = (255, 255, 255), (170, 170, 170), (0, 0, 0)
+AMBER = (255, 176, 0)
+"""Of outlines and marks: lighter than contrast at window 600/200 mostly is, and rimmed with black where it is not."""
+TITLE, TEXT, SMALL = 30, 21, 17
+NOTICE = "For research use only. Not for diagnosis."
+
+
+class Sheet:
+    """One page. Positions are pixels (x, y) from the upper left corner."""
+
+    def __init__(self, title: str) -> None:
+        self.image = Image.new("RGB", (PAGE, PAGE), BLACK)
+        self.draw = ImageDraw.Draw(self.image)
+        self.text((MARGIN, HEADER // 2), title, size=TITLE, anchor="lm")
+        self.text((PAGE - MARGIN, HEADER // 2), NOTICE, size=TEXT, colour=AMBER, anchor="rm")
+
+    def text(
+        self,
+        place: tuple[float, float],
+        words: str,
+        *,
+        size: int = TEXT,
+        colour: Colour = WHITE,
+        anchor: str = "la",
+        rim: int = 0,
+    ) -> None:
+        """Writes a line; anchor as Pillow has it; rim: pixels of black around it, to be read on bone as on air."""
+        self.draw.text(place, words, colour, _font(size), anchor, stroke_width=rim, stroke_fill=BLACK)
+
+    def paragraph(self, top: int, words: str, *, size: int = TEXT, colour: Colour = WHITE, left: int = MARGIN) -> int:
+        """Writes words over as many lines as they need between `left` and the right margin; the y below them."""
+        line = ""
+        for word in words.split():
+            longer = f"{line} {word}".strip()
+            if line and _font(size).getlength(longer) > PAGE - MARGIN - left:
+                top, line = self._line(left, top, line, size, colour), word
+            else:
+                line = longer
+        return self._line(left, top, line, size, colour)
+
+    def _line(self, left: int, top: int, line: str, size: int, colour: Colour) -> int:
+        self.text((left, top), line, size=size, colour=colour)
+        return top + round(size * 1.45)
+
+    def paste(self, picture: Picture, corner: tuple[int, int]) -> None:
+        """Puts a (rows, columns) uint8 grey picture with its upper left pixel at `corner`."""
+        self.image.paste(Image.fromarray(picture), corner)
+
+    def tint(self, mask: npt.NDArray[np.bool_], corner: tuple[int, int], colour: Colour = AMBER) -> None:
+        """Colours the pixels of a (rows, columns) mask whose upper left one lies at `corner`."""
+        stencil = Image.fromarray(np.where(mask, np.uint8(255), np.uint8(0)))
+        self.image.paste(colour, (*corner, corner[0] + mask.shape[1], corner[1] + mask.shape[0]), stencil)
+
+    def pixels(self) -> Picture:
+        """(1024, 1024, 3) uint8 RGB."""
+        return np.asarray(self.image)
+
+
+def text_size(words: str, size: int) -> tuple[float, float]:
+    """Width and height in pixels that a line takes."""
+    left, top, right, bottom = _font(size).getbbox(words)
+    return right - left, bottom - top
+
+
+def statement_page(title: str, sentences: list[str], footer: list[str]) -> Picture:
+    """A page of words alone: nothing was found, or the series was not analysed."""
+    sheet = Sheet(title)
+    top = HEADER + 60
+    for number, sentence in enumerate(sentences):
+        top = sheet.paragraph(top, sentence, size=TITLE if number == 0 else TEXT) + 24
+    write_footer(sheet, footer)
+    return sheet.pixels()
+
+
+def write_footer(sheet: Sheet, lines: list[str]) -> None:
+    """What made the page, in small grey letters at its lower edge."""
+    for number, line in enumerate(reversed(lines)):
+        sheet.text((MARGIN, PAGE - 14 - number * 24), plain(line), size=SMALL, colour=GREY, anchor="ls")
+
+
+@cache
+def _font(size: int) -> ImageFont.FreeTypeFont:
+    font = ImageFont.load_default(size)
+    assert isinstance(font, ImageFont.FreeTypeFont)
+    return font
+
+
+Side = Literal["top", "bottom", "left", "right"]
