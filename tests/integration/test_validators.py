@@ -134,8 +134,9 @@ def test_dciodvfy_accepts_reports_without_lesions(tmp_path: Path, case: str) -> 
         file = tmp_path / f"{result.role}.dcm"
         file.write_bytes(result.data)
         assert complaints(file) == set()
+    report = tmp_path / "sr.dcm"
     read = subprocess.run(
-        [program("tid1500reader"), "--inputDICOM", str(file), "--outputMetadata", str(tmp_path / "sr.json")],
+        [program("tid1500reader"), "--inputDICOM", str(report), "--outputMetadata", str(tmp_path / "sr.json")],
         capture_output=True,
         text=True,
         check=False,
