@@ -93,7 +93,8 @@ def _analyse_or_say_why_not(
         raise  # the process must end: whoever starts it again counts the crash and frees the series
     except (GliaNetError, NodeError, OSError, RuntimeError, MemoryError) as error:
         log.error("analysis failed", series=claim.series_instance_uid, error=str(error), exc_info=True)
-        if isinstance(error, NOT_OF_THE_SERIES) and not error.retry_helps:
+        last = claim.attempts >= settings.model.maximum_attempts
+        if isinstance(error, NOT_OF_THE_SERIES) and (last or not error.retry_helps):
             fail(db, claim, CANNOT_COMPUTE, str(error), clock())
             return
         delay = timedelta(seconds=settings.model.retry_delay_s) * 2 ** (claim.attempts - 1)

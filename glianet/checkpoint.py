@@ -18,6 +18,9 @@ from glianet.errors import WeightsError
 from glianet.network import GLIANet
 from glianet.weights_file import DEFAULT_WEIGHTS, METADATA_KEY, read_metadata, unreadable
 
+MOST_NAMED = 12
+"""Tensors that an error of a start names: it stands in the log and in the database of a node."""
+
 
 @dataclass(frozen=True)
 class LoadedNetwork:
@@ -32,7 +35,7 @@ def load_network(path: Path = DEFAULT_WEIGHTS, device: str = "cpu") -> LoadedNet
     """The network of a safetensors file, on the device, in evaluation mode.
 
     Raises WeightsError when the file is absent, damaged, holds a value that is not finite, or when a tensor is
-    missing, unknown, or of another shape or type: every such tensor is named.
+    missing, unknown, or of another shape or type: the first few such tensors are named, and how many there are.
     """
     try:
         content = path.read_bytes()
@@ -41,7 +44,7 @@ def load_network(path: Path = DEFAULT_WEIGHTS, device: str = "cpu") -> LoadedNet
         raise unreadable(path, problem) from problem
     network = GLIANet()
     advice = "Give a file that the training module or import-checkpoint wrote"
-    check_tensors(tensors, network.state_dict(), path, advice)
+    check_tensors(tensors, network.state_dict(), path, advice, most=MOST_NAMED)
     network.load_state_dict(tensors)
     network.to(choose_device(device)).eval()
     return LoadedNetwork(network, hashlib.sha256(content).hexdigest(), read_metadata(path))
@@ -56,9 +59,12 @@ def save_network(network: GLIANet, path: Path, metadata: Mapping[str, Any]) -> N
 
 
 def check_tensors(
-    found: Mapping[str, Tensor], expected: Mapping[str, Tensor], path: Path, advice: str
+    found: Mapping[str, Tensor], expected: Mapping[str, Tensor], path: Path, advice: str, most: int | None = None
 ) -> None:
-    """Raises WeightsError that names every tensor that is missing, unknown, of another shape or type, or not finite."""
+    """Raises WeightsError that names every tensor that is missing, unknown, of another shape or type, or not finite.
+
+    most: how many of them to name; None for all.
+    """
     missing = [f"{name} is missing" for name in expected if name not in found]
     unknown = [f"{name} is not of this network" for name in found if name not in expected]
     unfit = [
@@ -66,8 +72,9 @@ def check_tensors(
     ]
     if problems := [*missing, *unknown, *unfit]:
         counts = f"{len(missing)} missing, {len(unknown)} unknown, {len(unfit)} unfit of {len(expected)} tensors"
+        named = "; ".join(problems[:most]) + ("; and others" if len(problems) > len(problems[:most]) else "")
         raise WeightsError(
-            what=f"the weights are not those of GLIA-Net ({counts}): " + "; ".join(problems),
+            what=f"the weights are not those of GLIA-Net ({counts}): {named}",
             where=str(path),
             advice=advice,
         )

@@ -214,7 +214,7 @@ def _print_findings(findings: Findings, files: tuple[Path, ...]) -> None:
     for path in files:
         console.print(str(path), soft_wrap=True, highlight=False)
     console.print(
-        f"{findings.computation}; {findings.patches_computed} patches computed, {findings.patches_skipped} left out; "
+        f"{findings.computation}; patches computed: {findings.patches_computed}, left out: {findings.patches_skipped}; "
         f"weights SHA-256 {findings.weights_sha256}",
         soft_wrap=True,
         highlight=False,

@@ -36,5 +36,6 @@ def float32_convolutions() -> AbstractContextManager[None]:
 
 def _no_device(name: str, what: str, *, later: bool = False) -> DeviceError:
     """later: whether the device may still come, as a driver that loads after the node has started."""
-    advice = 'Use "auto", "cpu", "cuda" or "cuda:N"'
+    others = ', "cuda" or "cuda:N"' if torch.cuda.is_available() else ""
+    advice = f'Use "auto" or "cpu"{others}'
     return DeviceError(what=what, where=f"device {name!r}", retry_helps=later, advice=advice)

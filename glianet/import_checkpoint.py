@@ -42,14 +42,16 @@ FILE_BEGINNINGS = (b"PK\x03\x04", b"\x80")
 """What torch.save writes first: a zip archive, or, before torch 1.6, a pickle."""
 
 _NUMPY_SCALAR: Any = np.float64().__reduce__()[0]
-NUMPY_FLOATS: list[Any] = [
+NUMPY_NUMBERS: list[Any] = [
     _NUMPY_SCALAR,
     (_NUMPY_SCALAR, "numpy.core.multiarray.scalar"),  # its name before numpy 2
     np.dtype,
     type(np.dtype(np.float64)),
     type(np.dtype(np.float32)),
+    type(np.dtype(np.int64)),
+    type(np.dtype(np.int32)),
 ]
-"""What pickle needs beside torch's own list, for a score that numpy computed. It makes numbers and runs nothing."""
+"""What pickle needs beside torch's own list, for what numpy counted or computed. It makes numbers and runs nothing."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,7 @@ def _unpickle(content: bytes, path: Path) -> Any:
     try:
         if content.startswith(FILE_BEGINNINGS[0]):
             _check_archive(content)
-        with warnings.catch_warnings(), torch.serialization.safe_globals(NUMPY_FLOATS):
+        with warnings.catch_warnings(), torch.serialization.safe_globals(NUMPY_NUMBERS):
             warnings.simplefilter("ignore")
             return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except Exception as problem:  # a damaged file makes torch raise errors of any type

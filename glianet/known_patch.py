@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from glianet.allocator import give_back_freed_memory
 from glianet.device import float32_convolutions
 from glianet.device_errors import is_lost, runs_out_of_memory
 from glianet.errors import BackendError, no_room_for_a_patch
@@ -53,7 +54,9 @@ def known_patch(network: GLIANet, size: int = KNOWN_SIZE) -> KnownPatch:
     """
     hu, location = _made_patch(size)
     with torch.inference_mode():
-        return KnownPatch(hu, location, plain_probability(_on_cpu(network), hu, location))
+        known = KnownPatch(hu, location, plain_probability(_on_cpu(network), hu, location))
+    give_back_freed_memory()  # of a way to compute that is not taken again
+    return known
 
 
 def check_segmenter(segment: Segmenter, known: KnownPatch, device: torch.device) -> float:

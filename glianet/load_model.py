@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from glianet.allocator import give_back_freed_memory
 from glianet.checkpoint import load_network
 from glianet.errors import BackendError, WeightsError
 from glianet.model import ComputeSettings, Model, prepare_model
@@ -40,4 +41,5 @@ def load_model(
             retry_helps=True,
             advice="Free memory where that is it; else check weights, device and backend",
         ) from problem
+    give_back_freed_memory()  # of making it ready: graphs, copies of weights
     return LoadedModel(model, combined_sha256([one.sha256 for one in loaded]))

@@ -169,4 +169,6 @@ def _unreadable(path: Path, why: str) -> ReaderError:
 
 
 def _last_line(problem: Exception) -> str:
-    return str(problem).strip().splitlines()[-1].strip()
+    """Of several, the last that says more than what the system's last error was, which may be of something else."""
+    lines = [line.strip() for line in str(problem).strip().splitlines()]
+    return next((line for line in reversed(lines) if not line.startswith("Reason:")), lines[-1])

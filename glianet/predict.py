@@ -1,5 +1,6 @@
 """One image in, result files out: what `glianet predict` does."""
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import entry_points
@@ -8,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from glianet.allocator import give_back_freed_memory
 from glianet.durable import write_durably
 from glianet.engine import EngineSettings, Progress, score_volume
 from glianet.errors import GliaNetError, ReaderError
@@ -23,6 +25,11 @@ from glianet.weights_file import DEFAULT_WEIGHTS
 READER_GROUP = "glianet.readers"
 """Entry-point group of callables (path of a folder) -> Volume, found by the name of what they read."""
 FOLDER_READER = "dicom"
+
+LEAST_CONTRAST_HU = 150
+"""Contrast in arteries and bone are brighter: a volume without is of something else, or in other units."""
+
+log = logging.getLogger(__name__)
 
 Reader = Callable[[Path], Volume]
 Array = NDArray[np.generic]
@@ -55,9 +62,13 @@ def predict(
     input or weights are not usable, OSError when writing fails.
     """
     volume, orientation = read_image(image)
+    if volume.hu.max() < LEAST_CONTRAST_HU:
+        log.warning("%s: no voxel reaches %d HU; is it a CTA in Hounsfield units?", image, LEAST_CONTRAST_HU)
     loaded = load_model(weights, compute)
     scores = score_volume(volume, loaded.model, engine, progress)
+    give_back_freed_memory()
     findings = find_lesions(scores, volume, lesions, weights_sha256=loaded.sha256)
+    del volume, loaded  # writing takes twice the memory of what is written
     return Prediction(findings, _write(findings, scores, folder, orientation, probability))
 
 
@@ -108,8 +119,10 @@ def _write(
         path.unlink(missing_ok=True)  # of an earlier run that had other settings
         array = make()
         if array is not None:
+            give_back_freed_memory()
             write_nifti(path, array, findings.affine, orientation)
             written.append(path)
+        del array
     write_durably(document, findings_to_json(findings).encode())
     return (*written, document)
 

@@ -117,7 +117,7 @@ def _secondary_capture(
         **equipment_arguments(context),
     )
     image.PatientOrientation = []  # a page shows several planes (PS3.3 C.7.6.1.1.1)
-    image.Laterality = None  # type 2C, and the head is no paired part (PS3.3 C.7.3.1)
+    image.Laterality = ""  # type 2C, and the head is no paired part (PS3.3 C.7.3.1)
     image.ConversionType = "SYN"  # PS3.3 C.8.6.1
     image.BurnedInAnnotation = "NO"  # nothing on a page tells who the patient is
     if references:

@@ -11,7 +11,7 @@ from dicom_node import analysis
 from dicom_node.analysis import analyse_next
 from dicom_node.reasons import Reason
 from glianet.engine import EngineSettings, Progress
-from glianet.errors import DeviceLost, OutOfMemory, WeightsError
+from glianet.errors import DeviceError, DeviceLost, OutOfMemory, WeightsError
 from glianet.findings import load_findings
 from glianet.load_model import LoadedModel
 from glianet.model import Model
@@ -200,7 +200,10 @@ def test_errors_that_may_pass_are_tried_again_ever_later_and_then_set_aside(
 
 
 def test_weights_that_cannot_be_used_fail_the_series_at_once_and_the_next_is_looked_at(
-    pipeline: Pipeline, series: HeadSeries, after_patch: dict[int, Callable[[], object]]
+    tmp_path: Path,
+    pipeline: Pipeline,
+    series: HeadSeries,
+    after_patch: dict[int, Callable[[], object]],
 ) -> None:
     def no_weights() -> LoadedModel:
         raise WeightsError(what="conv1.weight is missing", where="own.safetensors", advice="Give another file")
@@ -209,7 +212,27 @@ def test_weights_that_cannot_be_used_fail_the_series_at_once_and_the_next_is_loo
     row = pipeline.row(series)
     assert (row.state, row.reason_code) == (SeriesState.FAILED, "cannot-compute")
     assert "own.safetensors: conv1.weight is missing. Give another file" in str(row.last_error)
-    assert not analyse(pipeline)
+    second = small_series(tmp_path / "second", "second")
+    accept(pipeline, second)
+    assert analyse(pipeline)
+    assert pipeline.row(second).state == SeriesState.ANALYSED
+
+
+def test_a_device_that_stays_away_fails_the_series_as_what_cannot_be_computed(
+    pipeline: Pipeline, series: HeadSeries, after_patch: dict[int, Callable[[], object]]
+) -> None:
+    """It may come back, so it is waited for; the code says in the end that the series is not to blame."""
+
+    def no_device() -> LoadedModel:
+        raise DeviceError(what="there is no such device", where="cuda:3", retry_helps=True, advice="Set another")
+
+    for attempt in range(pipeline.settings.model.maximum_attempts):
+        assert pipeline.row(series).state == SeriesState.QUEUED, attempt
+        assert analyse(pipeline, load=no_device)
+        pipeline.clock.advance(24 * 3600)
+    row = pipeline.row(series)
+    assert (row.state, row.reason_code) == (SeriesState.FAILED, "cannot-compute")
+    assert "cuda:3: there is no such device" in str(row.last_error)
 
 
 def test_the_risk_map_is_kept_beside_the_findings_where_it_is_set(
