@@ -1,4 +1,4 @@
-"""`make demo`: a scanner sends a head CTA to the node, and SEG and SR arrive in an archive, for real.
+"""`make demo`: a scanner sends a head CTA to the node, and its results arrive in an archive, for real.
 
 Three separate processes - archive, node, sender - speak DICOM to each other on this machine. The node is
 started with its production command.
@@ -11,8 +11,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
-from dicom_node.demo.archive_client import received_results
-from dicom_node.demo.draw import draw_lesions
+from dicom_node.demo.archive_client import received_results, save_pictures
 from dicom_node.demo.make_series import make_phantom_series
 from dicom_node.demo.planted import PlantedAneurysm
 from dicom_node.demo.report_results import print_arrivals, print_comparison, print_verdict
@@ -50,8 +49,7 @@ def _run(console: Console, series: Path | None, output: Path) -> int:
         print_arrivals(console, neighbourhood.archive_folder)
         print_verdict(console, ended, results)
         matched = print_comparison(console, planted, results) if planted else True
-        pictures = draw_lesions(series, results, output / "pictures")
-        for picture in pictures:
+        for picture in save_pictures(results, output / "pictures"):
             console.print(f"picture: {picture}", highlight=False, soft_wrap=True)
         neighbourhood.verify_audit_log()
     console.print("Everything is stopped. For research use only: not for diagnosis.")

@@ -15,6 +15,7 @@ from pydicom.uid import (
     Comprehensive3DSRStorage,
     CTImageStorage,
     EnhancedCTImageStorage,
+    SecondaryCaptureImageStorage,
     SegmentationStorage,
 )
 from pynetdicom import AE, evt
@@ -25,7 +26,13 @@ from dicom_node.instance_identity import UnreadableDataSet, identify_instance
 from dicom_node.network_library import VERIFICATION, configure_pynetdicom
 from dicom_node.receiver.contexts import TRANSFER_SYNTAXES, UNCOMPRESSED
 
-SOP_CLASSES = (CTImageStorage, EnhancedCTImageStorage, SegmentationStorage, Comprehensive3DSRStorage)
+SOP_CLASSES = (
+    CTImageStorage,
+    EnhancedCTImageStorage,
+    SegmentationStorage,
+    Comprehensive3DSRStorage,
+    SecondaryCaptureImageStorage,
+)
 SUCCESS, OUT_OF_RESOURCES, CANNOT_UNDERSTAND = 0x0000, 0xA700, 0xC000  # PS3.4 table B.2-1
 
 

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import highdicom
 import numpy as np
+from PIL import Image
 from pydicom import Dataset, dcmread
-from pydicom.uid import Comprehensive3DSRStorage, SegmentationStorage
+from pydicom.uid import Comprehensive3DSRStorage, SecondaryCaptureImageStorage, SegmentationStorage
 
 from dicom_node import codes
 
@@ -37,16 +38,28 @@ class ReceivedResults:
     segmentations: tuple[Dataset, ...]
     reports: tuple[Dataset, ...]
     candidates: tuple[Candidate, ...]
+    key_images: tuple[Dataset, ...] = ()
 
 
 def received_results(archive: Path) -> ReceivedResults:
-    """Every SEG and SR in the archive's folder, and the lesions they describe together."""
+    """Every SEG, SR and key image in the archive's folder, and the lesions that SEG and SR describe together."""
     datasets = [dcmread(file) for file in sorted(archive.rglob("*.dcm"))]
     segmentations = tuple(one for one in datasets if one.SOPClassUID == SegmentationStorage)
     reports = tuple(one for one in datasets if one.SOPClassUID == Comprehensive3DSRStorage)
     measured = {uid: values for report in reports for uid, values in _measurements(report).items()}
     candidates = [one for segmentation in segmentations for one in _candidates(segmentation, measured)]
-    return ReceivedResults(segmentations, reports, tuple(candidates))
+    pages = [one for one in datasets if one.SOPClassUID == SecondaryCaptureImageStorage]
+    pages.sort(key=lambda page: (page.SeriesInstanceUID, page.InstanceNumber))
+    return ReceivedResults(segmentations, reports, tuple(candidates), tuple(pages))
+
+
+def save_pictures(results: ReceivedResults, folder: Path) -> list[Path]:
+    """The key images as PNG files, in their order."""
+    folder.mkdir(parents=True, exist_ok=True)
+    files = [folder / f"key-image-{number}.png" for number in range(1, len(results.key_images) + 1)]
+    for file, page in zip(files, results.key_images, strict=True):
+        Image.fromarray(page.pixel_array).save(file)
+    return files
 
 
 def _measurements(report: Dataset) -> dict[str, dict[str, float]]:

@@ -31,7 +31,8 @@ def print_verdict(console: Console, ended: list[dict[str, Any]], results: Receiv
             reason = f"{row['reason_code']}: {row['reason_detail']}"
             line = f"series {row['series_instance_uid']}: {row['doing']}, {reason}"
             console.print(line, highlight=False, markup=False, soft_wrap=True)
-    console.print(f"{len(results.segmentations)} SEG and {len(results.reports)} SR in the archive")
+    kinds = f"{len(results.segmentations)} SEG, {len(results.reports)} SR"
+    console.print(f"{kinds} and {len(results.key_images)} key images in the archive")
 
 
 def print_comparison(

@@ -46,6 +46,7 @@ name = "archive"
 ae_title = "{archive_ae}"
 host = "127.0.0.1"
 port = {archive_port}
+profile = "archive"
 [storage]
 folder = "node"
 [log]

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from pydicom.uid import Comprehensive3DSRStorage, SegmentationStorage
+from pydicom.uid import Comprehensive3DSRStorage, SecondaryCaptureImageStorage, SegmentationStorage
 
 from dicom_node.delivery import echo
 from dicom_node.send import RemoteNode, send_folder
@@ -20,6 +20,7 @@ def test_archive_writes_what_arrives_and_tells(tmp_path: Path) -> None:
             make_ct(1),
             make_ct(2, sop_class=SegmentationStorage, series=f"{STUDY}.2"),
             make_ct(3, sop_class=Comprehensive3DSRStorage, series=f"{STUDY}.3"),
+            make_ct(4, sop_class=SecondaryCaptureImageStorage, series=f"{STUDY}.4"),
         )
     }
     command = [sys.executable, "-m", "dicom_node.demo.archive", "--port", "0", "--ae-title", "DEMO"]
