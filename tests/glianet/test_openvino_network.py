@@ -16,7 +16,9 @@ from tests.glianet.formulas import formula_volume
 openvino = pytest.importorskip("openvino")
 openvino_network = pytest.importorskip("glianet.openvino_network")
 
-AGREEMENT = 1e-4
+AGREEMENT = {"head": 1e-4, "nearly all air": 2e-4}
+"""Against float64 the graph is off by 6.5e-5 and 1.3e-4 on a processor with AVX-512, PyTorch by 5e-6: nine tenths of a
+patch that are all alike leave group normalisation a small variance."""
 
 
 def _compiled(graph: Any) -> Any:
@@ -48,7 +50,7 @@ def test_gives_the_probability_of_the_network(network: GLIANet, compiled: Any, k
     computed = compiled([hu[None, None], location.numpy()])[0]
     assert computed.shape == (1, 1, 96, 96, 96) and computed.dtype == np.float32
     expected = plain_probability(network, torch.from_numpy(hu[None]), location)[0].numpy()
-    assert np.abs(computed[0, 0] - expected).max() < AGREEMENT
+    assert np.abs(computed[0, 0] - expected).max() < AGREEMENT[kind]
     if kind == "head":
         assert expected.std() > 0.1, "probabilities that are all alike show nothing"
 
@@ -60,7 +62,7 @@ def test_another_patch_size_and_location_give_the_probability_of_the_network(net
     expected, other = (
         plain_probability(network, torch.from_numpy(hu[None]), place) for place in (location, _location(3))
     )
-    assert np.abs(computed[0, 0] - expected[0].numpy()).max() < AGREEMENT
+    assert np.abs(computed[0, 0] - expected[0].numpy()).max() < AGREEMENT["head"]
     assert (expected - other).abs().max() > 0.01, "the location has to matter"
 
 
