@@ -32,8 +32,10 @@ from storage.series import InstanceRow, SeriesRow, instance_paths
 from storage.spool import Spool
 from storage.states import SeriesState
 
-LEASE = timedelta(minutes=10)  # encoding and checking 1,300 slices takes seconds
+LEASE = timedelta(minutes=10)  # reading, drawing and checking 1,300 slices with 40 lesions takes a minute
 MAXIMUM_ATTEMPTS = 3
+"""At the last one, findings go out without pictures where these alone are what fails."""
+UNENCODABLE = (NodeError, GliaNetError, StorageError, OSError, ValueError, RuntimeError, MemoryError)
 RETRY_DELAY = timedelta(seconds=30)
 
 log = structlog.get_logger(__name__)
@@ -57,10 +59,10 @@ def _publish(db: Database, folders: Folders, settings: Settings, claim: SeriesRo
     try:
         objects = _encode(folders, settings, claim, instance_paths(db, claim.id))
         results = [_write(folders.results, claim, encoded) for encoded in objects]
-    except (NodeError, GliaNetError, StorageError, OSError, ValueError) as error:
+    except UNENCODABLE as error:
         log.error("results could not be encoded", series=claim.series_instance_uid, error=str(error))
         delay = RETRY_DELAY * 2 ** (claim.attempts - 1)
-        postpone(db, claim, str(error), delay, MAXIMUM_ATTEMPTS, clock())
+        postpone(db, claim, str(error) or repr(error), delay, MAXIMUM_ATTEMPTS, clock())
         return
     publish(db, claim, results, _shares(settings, results), clock())
     log.info("results published", series=claim.series_instance_uid, roles=[result.role for result in results])
@@ -96,7 +98,13 @@ def _encode_findings(
     source = inspect_series(headers, settings.selection, settings.assembly, conflicting=False)
     context = _context(settings, claim, instances, findings)
     pixels = partial(read_volume, source) if _key_images_wanted(settings) else None
-    return encode_results(source, findings, context, pixels)
+    try:
+        return encode_results(source, findings, context, pixels)
+    except UNENCODABLE as error:
+        if pixels is None or claim.attempts < MAXIMUM_ATTEMPTS:
+            raise
+        log.error("key images are left out", series=claim.series_instance_uid, error=repr(error))
+        return encode_results(source, findings, context, without_pictures=True)
 
 
 def _encode_refusal(

@@ -168,8 +168,11 @@ def publish(
 
     destinations: name of each, and the roles of the results that it is sent; one that is sent none has no delivery.
     Where there is nothing to send, or nowhere to send it, the series ends here as DONE or NOT_ANALYSED.
-    Raises LostClaim.
+    Raises LostClaim, and StorageError for a role that is not among the results.
     """
+    unknown = {role for roles in destinations.values() for role in roles} - {one.role for one in results}
+    if unknown:
+        raise StorageError(f"no result has the role {', '.join(sorted(unknown))}", where="publish")
     detail = {
         "results": [{"role": one.role, "sop_instance_uid": one.sop_instance_uid} for one in results],
         "destinations": {name: list(roles) for name, roles in destinations.items()},

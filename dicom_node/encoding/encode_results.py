@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from pydicom.dataset import Dataset
 
-from dicom_node.encoding import key_images, report, segmentation, sentences
+from dicom_node.encoding import key_images, report, segmentation
 from dicom_node.encoding.check_identity import complete
 from dicom_node.encoding.check_key_images import check_key_images, check_pages
 from dicom_node.encoding.context import ResultContext
@@ -27,18 +27,25 @@ def encode_results(
     findings: Findings,
     context: ResultContext,
     key_images_of: Callable[[], Volume] | None = None,
+    *,
+    without_pictures: bool = False,
 ) -> tuple[EncodedObject, ...]:
     """SEG and SR of `findings` as files, read back and checked; the SR alone where there is no lesion.
 
-    key_images_of: gives the source's volume, where key images are wanted too; called where there is a lesion. The same
-    arguments give the same bytes.
+    key_images_of: gives the source's volume, where key images are wanted too; called where there is a lesion.
+    without_pictures: a page of words in place of key images that could not be made. The same arguments give the same
+    bytes.
 
     Raises:
         NodeError: the findings do not fit the source, or what was written does not say what was found.
     """
     with _reported():
-        pages = [] if key_images_of is None else _encode_pages(source, findings, key_images_of, context)
-        return (*_encode(source, findings, context), *pages)
+        objects = _encode(source, findings, context)
+        if without_pictures:
+            pages = _files(key_images.encode_pictures_missing(source, findings, context))
+        else:
+            pages = [] if key_images_of is None else _encode_pages(source, findings, key_images_of, context)
+        return (*objects, *pages)
 
 
 def _encode(source: SourceSeries, findings: Findings, context: ResultContext) -> tuple[EncodedObject, ...]:
@@ -87,8 +94,7 @@ def encode_refusal_results(
         if not with_key_image:
             return (encoded,)
         images = identified_images(headers)
-        statement = sentences.refusal(reason_code, reason_detail, context)
-        pages = _files(key_images.encode_refusal_key_image(images[0], statement, context))
+        pages = _files(key_images.encode_refusal_key_image(images[0], reason_code, context))
         with complete("key images"):
             check_pages(pages, images)
         return (encoded, *pages)

@@ -68,14 +68,17 @@ def received(headers: Sequence[Dataset], header: Dataset) -> str:
     return f"{count} of {description_of_series(header)} received, not analysed."
 
 
-def place_of_lesion(source: SourceSeries, lesion: Lesion, slices: Sequence[int]) -> str:
-    """Where to look for a lesion: images of the source, and patient coordinates; no artery is named."""
+def place_of_lesion(source: SourceSeries, lesion: Lesion, slices: Sequence[int], series: str = "") -> str:
+    """Where to look for a lesion: images of the source, and patient coordinates; no artery is named.
+
+    series: what to call the source; by default its number and description.
+    """
     x, y, z = lesion.centre_lps_mm
     first, last = sorted((image_number(source, slices[0]), image_number(source, slices[-1])))
     centre = image_number(source, lesion.centre_index[0])
     one = "image" if source.geometry.planes[slices[0]].frame_number is None else "frame"
     images = f"{one} {first}" if first == last else f"{one}s {first} to {last}, its centre in {one} {centre}"
-    series = description_of_series(source.datasets[0])
+    series = series or description_of_series(source.datasets[0])
     return (
         f"The candidate lies in {images} of {series}, at patient coordinates (LPS) x {x:.1f}, y {y:.1f}, "
         f"z {z:.1f} mm."

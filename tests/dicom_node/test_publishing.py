@@ -261,3 +261,26 @@ def test_a_refusal_is_a_page_of_words_for_a_viewer_without_seg(tmp_path: Path) -
         pipeline.publish()
         (row,) = deliveries(pipeline.db, pipeline.row(series).id)
         assert [one.role for one in row.objects] == ["sr", "key-image-1"]
+
+
+def test_findings_go_out_without_pictures_where_these_alone_fail(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tried again first; at the last attempt every destination gets what there is, and a page says what is missing."""
+    common = {"ae_title": "PACS", "host": "127.0.0.1", "port": 4242}
+    tables = [{**common, "name": name, "profile": name} for name in ("standard", "viewer-without-seg")]
+
+    def damaged(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(publishing, "read_volume", damaged)
+    with open_pipeline(tmp_path / "node", destination=tables) as pipeline:
+        series = accepted(pipeline, tmp_path)
+        pipeline.conclude(series, one_lesion(series))
+        for _ in range(publishing.MAXIMUM_ATTEMPTS):
+            assert deliveries(pipeline.db, pipeline.row(series).id) == []
+            assert pipeline.publish()
+            pipeline.clock.advance(3600)
+        rows = deliveries(pipeline.db, pipeline.row(series).id)
+        found = {row.destination: [one.role for one in row.objects] for row in rows}
+        assert found == {"standard": ["seg", "sr"], "viewer-without-seg": ["sr", "key-image-1"]}

@@ -2,7 +2,7 @@
 
 from dicom_node.encoding.pages.panels import Panel, draw_panel
 from dicom_node.encoding.pages.sheet import HEADER, PAGE, SMALL, Picture, Sheet, write_footer
-from dicom_node.encoding.pages.slab import AXIAL, PLANES, Frame, outline
+from dicom_node.encoding.pages.slab import AXIAL, PLANES, Frame, caption, outline
 from glianet.findings import Findings, Lesion
 from glianet.volume import Volume
 
@@ -12,7 +12,9 @@ FIELD_MM, ZOOM_MM = 60.0, 20.0
 SLAB_MM = 7.0
 """The paper shows 11-layer projections (page 8, Figure 5), 5 to 9 mm of its slices."""
 ROOM = 2.0
-"""Fields are at least so many times as wide as the lesion, slabs half of that deeper."""
+"""Fields are at least so many times as wide as the lesion."""
+BEYOND_MM = 1.5
+"""Of a slab, before and behind the lesion: its parent vessel is to be seen."""
 
 
 def draw_lesion_page(
@@ -46,9 +48,9 @@ def _panels(volume: Volume, lesion: Lesion, image: str) -> list[Panel]:
     panels = []
     for plane, corner in zip(PLANES, corners, strict=False):
         first, last = lesion.bounding_box[plane.axis]
-        slab = max(SLAB_MM, ROOM / 2 * (last - first) * volume.spacing_mm[plane.axis])
+        slab = max(SLAB_MM, (last - first) * volume.spacing_mm[plane.axis] + 2 * BEYOND_MM)
         frame = Frame(plane, _middle(lesion), field, slab, SIDE)
-        panels.append(Panel(frame, corner, f"{plane.name}, MIP of {slab:.0f} mm"))
+        panels.append(Panel(frame, corner, caption(volume, frame)))
     centre = tuple(float(index) for index in lesion.centre_index)
     close = Frame(AXIAL, (centre[0], *_middle(lesion)[1:]), zoom, 0.0, SIDE)
     return [*panels, Panel(close, corners[3], f"axial, {image}")]

@@ -1,63 +1,72 @@
 """The first page: thick projections in three planes with a numbered mark on each lesion, and a table of them."""
 
 import numpy as np
+from PIL import ImageDraw
 
 from dicom_node.encoding.pages.panels import Panel, draw_panel
 from dicom_node.encoding.pages.sheet import (
     AMBER,
-    BLACK,
     GREY,
     HEADER,
     PAGE,
     SMALL,
     TEXT,
+    WHITE,
     Picture,
     Sheet,
     text_size,
     write_footer,
 )
-from dicom_node.encoding.pages.slab import PLANES, Frame, place
+from dicom_node.encoding.pages.slab import PLANES, Frame, caption, place, slab_range
 from glianet.findings import Findings, Lesion
 from glianet.volume import Volume
 
 SIDE, GAP = 408, 8
 SLAB_MM, MARGIN_MM = (20.0, 40.0), 5.0
-"""Least and greatest depth of a slab, and what it shows beyond the outermost lesions."""
-RING = 9
-"""Pixels of the least radius of a mark: around the lesion, never on it."""
-COLUMNS = (("No.", 0), ("diameter", 70), ("volume", 178), ("score", 286), ("image", 366))
-ROWS = 12
+"""Least and greatest depth of a slab, and what it shows beyond the outermost lesions in it."""
+RING, CLEARANCE = 9, 6
+"""Pixels: the least radius of a mark, and what lies between it and the lesion's corners."""
+COLUMNS = (("No.", 0), ("diameter", 60), ("volume", 160), ("score", 290), ("image", 362))
+ROWS = 11
+STEPS = range(0, 120, 8)
+"""Pixels from a ring at which a place for its number is looked for."""
+RIM = (0, 0, 0)
+
 Box = tuple[float, float, float, float]
+Ring = tuple[float, float, float]
+"""Centre (x, y) and radius, in pixels of a panel."""
 
 
-def draw_overview_page(volume: Volume, findings: Findings, images: list[str], footer: list[str]) -> Picture:
-    """(1024, 1024, 3) uint8 RGB. images: for each lesion, the number of its centre's slice in the source."""
+def draw_overview_page(
+    volume: Volume, findings: Findings, images: list[str], series: str, footer: list[str]
+) -> Picture:
+    """(1024, 1024, 3) uint8 RGB. images: for each lesion, its centre's slice in the source; series: which that is."""
     count = len(findings.lesions)
     sheet = Sheet("1 aneurysm candidate" if count == 1 else f"{count} aneurysm candidates")
     left = (PAGE - 2 * SIDE - GAP) // 2
     corners = [(left, HEADER), (left + SIDE + GAP, HEADER), (left, HEADER + SIDE + GAP)]
     for plane, corner in zip(PLANES, corners, strict=True):
         frame = _frame(volume, findings, plane.axis)
-        draw_panel(sheet, volume, Panel(frame, corner, f"{plane.name}, MIP of {frame.slab_mm:.0f} mm"))
+        draw_panel(sheet, volume, Panel(frame, corner, caption(volume, frame)))
         _draw_marks(sheet, volume, findings, frame, corner)
     _draw_table(sheet, findings, images, left + SIDE + GAP + 18, HEADER + SIDE + GAP + 8)
     sheet.paragraph(
-        HEADER + 2 * SIDE + GAP + 14,
-        "A radiologist has to confirm or reject each candidate; further aneurysms are not excluded. Scores are the "
-        "network's own, not probabilities. A number in brackets: the candidate lies outside the slab that is shown.",
-        size=SMALL + 1,
+        HEADER + 2 * SIDE + GAP + 10,
+        f"Images are those of {series}, window 600/200 HU. A radiologist has to confirm or reject each candidate; "
+        "further aneurysms are not excluded. Scores are the network's own, not probabilities. A number in brackets: "
+        "the candidate lies outside the slab that is shown.",
+        size=SMALL,
     )
     write_footer(sheet, footer)
     return sheet.pixels()
 
 
 def _frame(volume: Volume, findings: Findings, axis: int) -> Frame:
-    """The whole extent of the volume in the plane, and a slab across as many lesions as it can hold."""
-    boxes = np.array([lesion.bounding_box for lesion in findings.lesions], float)
-    first, last = boxes[:, :, 0].min(0), boxes[:, :, 1].max(0) - 1
+    """The whole extent of the volume in the plane, and the slab across it that holds most lesions."""
+    first, last = _fullest_range(volume, findings, axis)
     centre = [(length - 1) / 2 for length in volume.shape]
-    centre[axis] = float(first[axis] + last[axis]) / 2
-    reach = (last[axis] - first[axis] + 1) * volume.spacing_mm[axis] + 2 * MARGIN_MM
+    centre[axis] = (first + last) / 2
+    reach = (last - first + 1) * volume.spacing_mm[axis] + 2 * MARGIN_MM
     field = max(
         length * spacing
         for other, (length, spacing) in enumerate(zip(volume.shape, volume.spacing_mm, strict=True))
@@ -66,53 +75,96 @@ def _frame(volume: Volume, findings: Findings, axis: int) -> Frame:
     return Frame(PLANES[axis], (centre[0], centre[1], centre[2]), field, float(np.clip(reach, *SLAB_MM)), SIDE)
 
 
+def _fullest_range(volume: Volume, findings: Findings, axis: int) -> tuple[int, int]:
+    """First and last index of the lesions that fit into one slab: as many as can, else about the most certain."""
+    ranges = [(first, last - 1) for first, last in (lesion.bounding_box[axis] for lesion in findings.lesions)]
+    room = (SLAB_MM[1] - 2 * MARGIN_MM) / volume.spacing_mm[axis]
+    best = ranges[:1]
+    for start, _ in ranges:
+        held = [(first, last) for first, last in ranges if first >= start and last - start + 1 <= room]
+        best = held if len(held) > len(best) else best
+    return min(first for first, _ in best), max(last for _, last in best)
+
+
 def _draw_marks(sheet: Sheet, volume: Volume, findings: Findings, frame: Frame, corner: tuple[int, int]) -> None:
-    rings = [_ring(volume, lesion, frame, corner) for lesion in findings.lesions]
-    taken: list[Box] = [(x - r, y - r, x + r, y + r) for x, y, r in rings]
+    """On a copy of the panel, so that no mark leaves it; numbers for those that the table lists."""
+    panel = Sheet.part(sheet, (*corner, corner[0] + SIDE, corner[1] + SIDE))
+    rings = [_ring(volume, lesion, frame) for lesion in findings.lesions]
+    circles: list[Box] = [(x - r, y - r, x + r, y + r) for x, y, r in rings]
+    taken = _edges() + circles
     for x, y, radius in rings:
-        for width, colour in ((5, BLACK), (2, AMBER)):
-            reach = radius + width // 2
-            sheet.draw.ellipse((x - reach, y - reach, x + reach, y + reach), outline=colour, width=width)
-    for lesion, (x, y, radius) in zip(findings.lesions, rings, strict=True):
+        _draw_ring(panel.draw, x, y, radius)
+    for lesion, ring in list(zip(findings.lesions, rings, strict=True))[:ROWS]:
         label = _label(volume, lesion, frame)
-        box = _free_place(label, (x, y, radius), taken, corner)
-        taken.append(box)
-        sheet.text(((box[0] + box[2]) / 2, (box[1] + box[3]) / 2), label, colour=AMBER, anchor="mm", rim=3)
+        others = [circle for circle, other in zip(circles, rings, strict=True) if other != ring]
+        found = _free_place(label, ring, taken, others)
+        if found is not None:
+            box, away = found
+            taken.append(box)
+            _write_number(panel, label, ring, box, leader=away > 0)
+    sheet.image.paste(panel.image, corner)
 
 
-def _ring(volume: Volume, lesion: Lesion, frame: Frame, corner: tuple[int, int]) -> tuple[float, float, float]:
-    """Centre and radius, in pixels of the page, of a circle that holds the lesion."""
+def _draw_ring(draw: ImageDraw.ImageDraw, x: float, y: float, radius: float) -> None:
+    for reach, width, colour in ((radius + 2, 5, RIM), (radius + 1, 2, AMBER)):
+        draw.ellipse((x - reach, y - reach, x + reach, y + reach), outline=colour, width=width)
+
+
+def _write_number(panel: Sheet, label: str, ring: Ring, box: Box, *, leader: bool) -> None:
+    middle = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+    if leader:  # from the ring's edge to the number, where this does not stand beside it
+        away = np.array(middle) - ring[:2]
+        edge = np.array(ring[:2]) + away / np.linalg.norm(away) * (ring[2] + 1)
+        panel.draw.line((*edge, *middle), fill=AMBER, width=1)
+    panel.text(middle, label, colour=AMBER, anchor="mm", rim=3)
+
+
+def _ring(volume: Volume, lesion: Lesion, frame: Frame) -> Ring:
+    """A circle around the corners of the lesion's projected bounding box, and hence around all of it."""
     k, j, i = ((first + last - 1) / 2 for first, last in lesion.bounding_box)
     x, y = place(frame, volume, (k, j, i))
-    reach = lesion.maximum_diameter_mm / 2 * frame.pixels / frame.field_mm
-    return x + corner[0], y + corner[1], max(RING, reach + 4)
+    sides = [
+        (last - first) * spacing
+        for axis, ((first, last), spacing) in enumerate(zip(lesion.bounding_box, volume.spacing_mm, strict=True))
+        if axis != frame.plane.axis
+    ]
+    reach = float(np.hypot(sides[0], sides[1])) / 2 * frame.pixels / frame.field_mm
+    return x, y, max(RING, reach + CLEARANCE)
 
 
 def _label(volume: Volume, lesion: Lesion, frame: Frame) -> str:
     """The lesion's number; in brackets where its centre lies outside the slab."""
-    axis = frame.plane.axis
-    away = abs(lesion.centre_index[axis] - frame.centre[axis]) * volume.spacing_mm[axis]
-    return str(lesion.number) if away <= frame.slab_mm / 2 else f"({lesion.number})"
+    shown = lesion.centre_index[frame.plane.axis] in slab_range(volume, frame)
+    return str(lesion.number) if shown else f"({lesion.number})"
 
 
-def _free_place(label: str, ring: tuple[float, float, float], taken: list[Box], corner: tuple[int, int]) -> Box:
-    """The nearest place around a ring where a label meets neither another label nor any ring; else above it."""
+def _edges() -> list[Box]:
+    """Where caption, letters and scale bar of a panel lie."""
+    middle = SIDE / 2
+    letters: list[Box] = [(middle - 12, 0, middle + 12, 34), (middle - 12, SIDE - 34, middle + 12, SIDE)]
+    letters += [(0, middle - 14, 34, middle + 14), (SIDE - 34, middle - 14, SIDE, middle + 14)]
+    return [(0, 0, SIDE * 0.45, 34), (0, SIDE - 44, SIDE * 0.35, SIDE), *letters]
+
+
+def _free_place(label: str, ring: Ring, taken: list[Box], rings: list[Box]) -> tuple[Box, int] | None:
+    """The nearest place around a ring where a number meets nothing else, and how far off; None where there is none.
+
+    rings: the others', which the line to the number must not cross.
+    """
     width, height = text_size(label, TEXT)
+    width, height = width + 6, height + 10  # the rim, and what reaches below the line
     x, y, radius = ring
-    candidates = []
-    for distance in range(0, 120, 8):
+    for distance in STEPS:
         for turn in np.arange(8) * np.pi / 4:
-            reach = radius + 4 + distance
-            middle = x + (reach + width / 2) * np.cos(turn), y - (reach + height / 2) * np.sin(turn)
-            box = (middle[0] - width / 2, middle[1] - height / 2, middle[0] + width / 2, middle[1] + height / 2)
-            candidates.append(box)
-    inside = [box for box in candidates if _within(box, corner)]
-    return next((box for box in inside if not any(_meet(box, other) for other in taken)), (inside or candidates)[0])
-
-
-def _within(box: Box, corner: tuple[int, int]) -> bool:
-    left, top = corner
-    return box[0] > left + 4 and box[1] > top + 4 and box[2] < left + SIDE - 4 and box[3] < top + SIDE - 4
+            reach = radius + 3 + distance
+            across, down = x + (reach + width / 2) * np.cos(turn), y - (reach + height / 2) * np.sin(turn)
+            box = across - width / 2, down - height / 2, across + width / 2, down + height / 2
+            if min(box) < 4 or max(box) > SIDE - 4 or any(_meet(box, other) for other in taken):
+                continue
+            between = min(x, across), min(y, down), max(x, across), max(y, down)
+            if distance == 0 or not any(_meet(between, other) for other in rings):
+                return box, distance
+    return None
 
 
 def _meet(one: Box, other: Box) -> bool:
@@ -131,7 +183,7 @@ def _draw_table(sheet: Sheet, findings: Findings, images: list[str], left: int, 
             image,
         )
         for (_, x), value in zip(COLUMNS, values, strict=True):
-            sheet.text((left + x, top + 30 * row), value, size=TEXT, colour=AMBER if x == 0 else (255, 255, 255))
+            sheet.text((left + x, top + 30 * row), value, size=TEXT, colour=WHITE if x else AMBER)
     if len(findings.lesions) > ROWS:
-        more = f"and {len(findings.lesions) - ROWS} more: see the report"
-        sheet.text((left, top + 30 * (ROWS + 1)), more, size=TEXT, colour=GREY)
+        more = f"and {len(findings.lesions) - ROWS} more, each on a page of its own"
+        sheet.text((left, top + 30 * (ROWS + 1)), more, size=SMALL, colour=GREY)

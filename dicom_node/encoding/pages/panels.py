@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from dicom_node.encoding.pages.sheet import GREY, SMALL, TEXT, WHITE, Sheet
+from dicom_node.encoding.pages.sheet import SMALL, TEXT, WHITE, Sheet
 from dicom_node.encoding.pages.slab import Frame, project
 from glianet.volume import Volume
 
@@ -48,6 +48,3 @@ def _draw_scale(sheet: Sheet, panel: Panel) -> None:
     sheet.draw.line((x - 1, y, end + 1, y), fill=(0, 0, 0), width=6)
     sheet.draw.line((x, y, end, y), fill=WHITE, width=3)
     sheet.text((x, y - 6), f"{length} mm", size=SMALL, colour=WHITE, anchor="ls", rim=2)
-
-
-__all__ = ["GREY", "Panel", "draw_panel"]

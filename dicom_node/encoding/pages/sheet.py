@@ -1,7 +1,6 @@
 """A black page with a title, the research notice, panels and text, and what may be written and drawn on it."""
 
 from functools import cache
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +19,9 @@ HEADER = 64
 WHITE, GREY, BLACK = (255, 255, 255), (170, 170, 170), (0, 0, 0)
 AMBER = (255, 176, 0)
 """Of outlines and marks: lighter than contrast at window 600/200 mostly is, and rimmed with black where it is not."""
-TITLE, TEXT, SMALL = 30, 21, 17
+TITLE, HEADLINE, TEXT, SMALL = 30, 25, 21, 17
+LOWEST = 986
+"""Pixels from above to where text must end, so that the footer stays free."""
 NOTICE = "For research use only. Not for diagnosis."
 
 
@@ -32,6 +33,14 @@ class Sheet:
         self.draw = ImageDraw.Draw(self.image)
         self.text((MARGIN, HEADER // 2), title, size=TITLE, anchor="lm")
         self.text((PAGE - MARGIN, HEADER // 2), NOTICE, size=TEXT, colour=AMBER, anchor="rm")
+
+    @classmethod
+    def part(cls, sheet: "Sheet", box: Box) -> "Sheet":
+        """A copy of a part of a page, to be drawn on by itself; positions are from its own corner."""
+        part = cls.__new__(cls)
+        part.image = sheet.image.crop(box)
+        part.draw = ImageDraw.Draw(part.image)
+        return part
 
     def text(
         self,
@@ -48,14 +57,12 @@ class Sheet:
 
     def paragraph(self, top: int, words: str, *, size: int = TEXT, colour: Colour = WHITE, left: int = MARGIN) -> int:
         """Writes words over as many lines as they need between `left` and the right margin; the y below them."""
-        line = ""
-        for word in words.split():
-            longer = f"{line} {word}".strip()
-            if line and _font(size).getlength(longer) > PAGE - MARGIN - left:
-                top, line = self._line(left, top, line, size, colour), word
-            else:
-                line = longer
-        return self._line(left, top, line, size, colour)
+        for line in _lines(words, size, PAGE - MARGIN - left):
+            if top + size > LOWEST:
+                self.text((left, top - round(size * 0.45)), "...", size=size, colour=colour)
+                return top
+            top = self._line(left, top, line, size, colour)
+        return top
 
     def _line(self, left: int, top: int, line: str, size: int, colour: Colour) -> int:
         self.text((left, top), line, size=size, colour=colour)
@@ -86,7 +93,7 @@ def statement_page(title: str, sentences: list[str], footer: list[str]) -> Pictu
     sheet = Sheet(title)
     top = HEADER + 60
     for number, sentence in enumerate(sentences):
-        top = sheet.paragraph(top, sentence, size=TITLE if number == 0 else TEXT) + 24
+        top = sheet.paragraph(top, sentence, size=HEADLINE if number == 0 else TEXT) + 24
     write_footer(sheet, footer)
     return sheet.pixels()
 
@@ -97,11 +104,26 @@ def write_footer(sheet: Sheet, lines: list[str]) -> None:
         sheet.text((MARGIN, PAGE - 14 - number * 24), plain(line), size=SMALL, colour=GREY, anchor="ls")
 
 
+def _lines(words: str, size: int, width: int) -> list[str]:
+    """Lines that fit into a width in pixels; a word that alone does not is cut."""
+    lines = [""]
+    for word in words.split():
+        rest = word
+        while rest:
+            longer = f"{lines[-1]} {rest}".strip()
+            if _font(size).getlength(longer) <= width:
+                lines[-1], rest = longer, ""
+            elif lines[-1]:
+                lines.append("")
+            else:
+                fits = max(n for n in range(1, len(rest) + 1) if n == 1 or _font(size).getlength(rest[:n]) <= width)
+                lines[-1], rest = rest[:fits], rest[fits:]
+                lines.append("")
+    return [line for line in lines if line]
+
+
 @cache
 def _font(size: int) -> ImageFont.FreeTypeFont:
     font = ImageFont.load_default(size)
     assert isinstance(font, ImageFont.FreeTypeFont)
     return font
-
-
-Side = Literal["top", "bottom", "left", "right"]

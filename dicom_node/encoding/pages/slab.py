@@ -1,5 +1,6 @@
 """Maximum intensity projections of a slab, at the scale of a page, with the outline of what lies in it."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -91,26 +92,44 @@ def place(frame: Frame, volume: Volume, index: tuple[float, float, float]) -> tu
     return x + (frame.pixels - 1) / 2, y + (frame.pixels - 1) / 2
 
 
-def _slab(volume: Volume, frame: Frame) -> tuple[slice, ...]:
+def slab_range(volume: Volume, frame: Frame) -> range:
+    """Indices along the plane's axis that a projection takes: one, or an odd number that covers the slab."""
     axis = frame.plane.axis
-    half = int(frame.slab_mm / volume.spacing_mm[axis] / 2)
+    half = math.ceil(frame.slab_mm / volume.spacing_mm[axis] / 2 - 0.5) if frame.slab_mm else 0
     middle = int(np.clip(round(frame.centre[axis]), 0, volume.shape[axis] - 1))
+    return range(max(middle - half, 0), min(middle + half + 1, volume.shape[axis]))
+
+
+def caption(volume: Volume, frame: Frame) -> str:
+    """Plane and depth as they are shown."""
+    shown = len(slab_range(volume, frame)) * volume.spacing_mm[frame.plane.axis]
+    return f"{frame.plane.name}, MIP of {shown:.0f} mm"
+
+
+def _slab(volume: Volume, frame: Frame) -> tuple[slice, ...]:
+    taken = slab_range(volume, frame)
     box = [slice(None)] * 3
-    box[axis] = slice(max(middle - half, 0), middle + half + 1)
+    box[frame.plane.axis] = slice(taken.start, taken.stop)
     return tuple(box)
 
 
 def _at_scale(
     values: npt.NDArray[np.float32], volume: Volume, frame: Frame, outside: float
 ) -> npt.NDArray[np.float32]:
-    """Linear interpolation of a projection, (A, B) in the order of the other axes, at the pixels of the picture."""
+    """Linear interpolation of a projection, (A, B) in the order of the other axes, at the pixels of the picture.
+
+    A voxel reaches half its width beyond its centre, the outermost ones too.
+    """
     axes = _other_axes(frame.plane)
     at = (np.arange(frame.pixels) - (frame.pixels - 1) / 2) * frame.field_mm / frame.pixels
     rows, columns = (frame.centre[axis] + at / volume.spacing_mm[axis] for axis in axes)
     if axes[0] == 0:
         rows = rows[::-1]
+    lines = zip((rows, columns), values.shape, strict=True)
+    there = [(line >= -0.5) & (line <= length - 0.5) for line, length in lines]
     grid = np.meshgrid(rows, columns, indexing="ij")
-    scaled: npt.NDArray[np.float32] = ndimage.map_coordinates(values, grid, order=1, mode="constant", cval=outside)
+    scaled: npt.NDArray[np.float32] = ndimage.map_coordinates(values, grid, order=1, mode="nearest")
+    scaled[~np.logical_and.outer(*there)] = outside
     return scaled
 
 

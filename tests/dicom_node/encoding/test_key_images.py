@@ -8,6 +8,7 @@ import pytest
 from pydicom import Dataset, dcmread
 from pydicom.uid import SecondaryCaptureImageStorage
 
+from dicom_node.encoding import key_images
 from dicom_node.encoding.check_key_images import check_key_images
 from dicom_node.encoding.encode_results import EncodedObject, encode_refusal_results, encode_results
 from dicom_node.encoding.key_images import kind_of
@@ -57,7 +58,7 @@ def test_a_lesions_page_refers_to_the_slice_of_its_centre(
     assert [reference.get("ReferencedFrameNumber") for reference in references] == frames
     ends = [str(reference.ReferencedSOPInstanceUID).split(".")[-2:] for reference in references]
     assert ends == ([["3", "5"], ["3", "9"]] if kind == "classic" else [["4", "1"]] * 2)
-    assert "SourceImageSequence" not in pages[0]
+    assert len(pages[0].SourceImageSequence) == 2
 
 
 def test_the_same_findings_give_the_same_bytes(tmp_path: Path) -> None:
@@ -101,6 +102,14 @@ def test_the_self_check_finds_a_page_of_another_slice(tmp_path: Path) -> None:
         check_key_images(pages, source, make_findings(source, BLOCKS[::-1]))
     with pytest.raises(NodeError, match="there are 3 pages, not 2"):
         check_key_images(pages, source, make_findings(source, BLOCKS[:1]))
+
+
+def test_pages_of_words_name_no_free_text_of_the_header(tmp_path: Path) -> None:
+    """What is drawn is not found by who removes names: descriptions may hold some."""
+    named = SMALL.with_attributes(SeriesDescription="DOE JOHN CTA", SeriesNumber=3)
+    assert key_images._series_name(read_source(tmp_path / "a", named).datasets[0]) == "series 3"
+    unnumbered = SMALL.with_attributes(SeriesNumber=None)
+    assert key_images._series_name(read_source(tmp_path / "b", unnumbered).datasets[0]) == "the series"
 
 
 def test_a_page_that_cannot_be_drawn_is_an_error_of_the_node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,7 +40,7 @@ def test_the_overview_marks_every_lesion_and_leaves_it_visible(count: int) -> No
     """Each ball is 400 HU: 212 of 255 in the window; no mark, number or letter lies on the middle of one."""
     places = [(40 + 3 * (n % 8), 40 + 13 * (n // 5), 30 + 20 * (n % 5)) for n in range(count)]
     volume, findings = _findings(*places, radius=2)
-    page = draw_overview_page(volume, findings, [str(n) for n in range(count)], FOOTER)
+    page = draw_overview_page(volume, findings, [str(n) for n in range(count)], "series 2", FOOTER)
     assert page.shape == (PAGE, PAGE, 3) and page.dtype == np.uint8
     panel = page[64 : 64 + 408, 100 : 100 + 408]
     scale = 408 / 180
@@ -51,9 +51,9 @@ def test_the_overview_marks_every_lesion_and_leaves_it_visible(count: int) -> No
     assert _amber(panel).sum() > 20 * count
 
 
-@pytest.mark.parametrize(("slices", "expected"), [((40, 50), ["1", "2"]), ((10, 90), ["(1)", "(2)"])])
+@pytest.mark.parametrize(("slices", "expected"), [((40, 50), ["1", "2"]), ((10, 90), ["1", "(2)"])])
 def test_a_lesion_outside_the_slab_is_marked_in_brackets(slices: tuple[int, int], expected: list[str]) -> None:
-    """Lesions 10 mm apart fit into a slab; between two that are 80 mm apart the slab of 40 mm shows neither."""
+    """Lesions 10 mm apart fit into a slab; of two that are 80 mm apart it shows the more certain."""
     volume, findings = _findings(*((k, 90, 60 + 20 * n) for n, k in enumerate(slices)))
     frame = _frame(volume, findings, 0)
     assert [_label(volume, lesion, frame) for lesion in findings.lesions] == expected
@@ -77,11 +77,31 @@ def test_measurements_are_those_of_the_report() -> None:
     )
 
 
-def test_text_stays_within_the_margins() -> None:
-    long = "The candidate lies in images 52 to 58 of a series with a long name, " * 6
-    page = statement_page("Not analysed", [long, long], FOOTER)
+@pytest.mark.parametrize("words", ["The candidate lies in images 52 to 58 of a series, ", "1.2.840.113619."])
+def test_text_stays_within_the_margins_and_above_the_footer(words: str) -> None:
+    """Many words, and one long one; more of them than the page holds."""
+    page = statement_page("Not analysed", [words * 40, words * 60], [])
     inked = page.any(axis=2)
     assert inked.any() and not inked[:, : MARGIN - 4].any() and not inked[:, PAGE - MARGIN + 4 :].any()
+    assert not inked[1005:].any()
+
+
+def test_a_mark_does_not_leave_its_panel() -> None:
+    """A lesion in the uppermost slices of a volume that is longest from foot to head: its ring is cut off."""
+    volume, findings = _findings((95, 90, 80))
+    tall = Volume(volume.hu[:, :90, :80], AFFINE)
+    labels = findings.labels[:, :90, :80]
+    lesion = replace(findings.lesions[0], bounding_box=((91, 100), (40, 49), (36, 45)), centre_index=(95, 44, 40))
+    page = draw_overview_page(tall, replace(findings, labels=labels, lesions=(lesion,)), ["95"], "series 2", FOOTER)
+    gaps = np.concatenate([page[472:480, 100:924].ravel(), page[64:888, 508:516].ravel()])
+    assert not gaps.any()
+
+
+def test_a_slab_holds_most_lesions() -> None:
+    """Two on the right and one far on the left: the sagittal slab shows the two."""
+    volume, findings = _findings((50, 90, 20), (50, 60, 30), (50, 90, 140))
+    frame = _frame(volume, findings, 2)
+    assert [_label(volume, lesion, frame) for lesion in findings.lesions] == ["1", "2", "(3)"]
 
 
 def test_a_paragraph_says_where_it_ends() -> None:
@@ -94,7 +114,7 @@ def test_every_page_says_that_it_is_for_research() -> None:
     """The notice stands at the upper right, in amber."""
     volume, findings = _findings((50, 90, 80))
     pages = [
-        draw_overview_page(volume, findings, ["51"], FOOTER),
+        draw_overview_page(volume, findings, ["51"], "series 2", FOOTER),
         draw_lesion_page(volume, findings, findings.lesions[0], "Here.", "image 51", FOOTER),
         statement_page("Not analysed", ["Why."], FOOTER),
     ]
