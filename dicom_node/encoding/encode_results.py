@@ -43,6 +43,7 @@ def encode_results(
         objects = _encode(source, findings, context)
         if without_pictures:
             pages = _files(key_images.encode_pictures_missing(source, findings, context))
+            check_pages(pages, source.datasets)
         else:
             pages = [] if key_images_of is None else _encode_pages(source, findings, key_images_of, context)
         return (*objects, *pages)

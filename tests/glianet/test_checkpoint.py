@@ -59,6 +59,14 @@ def test_every_wrong_tensor_is_named(network: GLIANet, tmp_path: Path) -> None:
     assert caught.value.what.count(";") == 5
 
 
+def test_of_another_network_a_start_names_twelve_tensors_and_how_many_there_are(tmp_path: Path) -> None:
+    """The error stands in a node's log and database; import-checkpoint names all."""
+    safetensors.torch.save_file({"weight": torch.zeros(1)}, tmp_path / "w")
+    with pytest.raises(WeightsError, match="162 missing, 1 unknown, 0 unfit of 162 tensors") as caught:
+        load_network(tmp_path / "w")
+    assert caught.value.what.count(" is missing") == 12 and caught.value.what.endswith("; and others")
+
+
 @pytest.mark.parametrize(
     ("content", "message"), [(None, "No such file"), (b"", "cannot be read"), (b"PK" * 40, "cannot be read")]
 )

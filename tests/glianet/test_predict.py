@@ -150,6 +150,20 @@ def test_a_defect_of_the_reader_passes_through(tmp_path: Path, monkeypatch: pyte
         _predict(tmp_path, tmp_path / "results", tmp_path / "weights")
 
 
+def test_a_volume_without_contrast_is_told_of(
+    tmp_path: Path, formula_weights: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Values from 0 to 1, as a normalised image has them, give no finding and no error: the warning says why."""
+    for name, brightest in (("normalised", 1), ("cta", 150)):
+        hu = np.full((20, 20, 20), -5, np.int16)
+        hu[0, 0, 0] = brightest
+        write_nifti(tmp_path / f"{name}.nii.gz", hu, np.eye(4))
+        _predict(tmp_path / f"{name}.nii.gz", tmp_path / name, formula_weights)
+    assert [record.getMessage() for record in caplog.records if "CTA" in record.getMessage()] == [
+        f"{tmp_path / 'normalised.nii.gz'}: no voxel reaches 150 HU; is it a CTA in Hounsfield units?"
+    ]
+
+
 MEMORY_PROGRAM = """
 import sys
 from pathlib import Path

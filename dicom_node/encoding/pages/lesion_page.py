@@ -1,7 +1,7 @@
 """The page of one lesion: three slab projections, the slice through its centre enlarged, and its measurements."""
 
 from dicom_node.encoding.pages.panels import Panel, draw_panel
-from dicom_node.encoding.pages.sheet import HEADER, PAGE, SMALL, Picture, Sheet, write_footer
+from dicom_node.encoding.pages.sheet import HEADER, PAGE, SMALL, Picture, new_sheet, write_footer
 from dicom_node.encoding.pages.slab import AXIAL, PLANES, Frame, caption, outline
 from glianet.findings import Findings, Lesion
 from glianet.volume import Volume
@@ -21,7 +21,7 @@ def draw_lesion_page(
     volume: Volume, findings: Findings, lesion: Lesion, where: str, image: str, footer: list[str]
 ) -> Picture:
     """(1024, 1024, 3) uint8 RGB. where: a sentence about its place; image: its centre's slice in the source."""
-    sheet = Sheet(f"Aneurysm candidate {lesion.number} of {len(findings.lesions)}")
+    sheet = new_sheet(f"Aneurysm candidate {lesion.number} of {len(findings.lesions)}")
     for panel in _panels(volume, lesion, image):
         draw_panel(sheet, volume, panel)
         sheet.tint(outline(findings, lesion, volume, panel.frame), panel.corner)

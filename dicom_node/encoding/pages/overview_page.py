@@ -6,6 +6,7 @@ from PIL import ImageDraw
 from dicom_node.encoding.pages.panels import Panel, draw_panel
 from dicom_node.encoding.pages.sheet import (
     AMBER,
+    BLACK,
     GREY,
     HEADER,
     PAGE,
@@ -14,6 +15,7 @@ from dicom_node.encoding.pages.sheet import (
     WHITE,
     Picture,
     Sheet,
+    new_sheet,
     text_size,
     write_footer,
 )
@@ -30,7 +32,6 @@ COLUMNS = (("No.", 0), ("diameter", 60), ("volume", 160), ("score", 290), ("imag
 ROWS = 11
 STEPS = range(0, 120, 8)
 """Pixels from a ring at which a place for its number is looked for."""
-RIM = (0, 0, 0)
 
 Box = tuple[float, float, float, float]
 Ring = tuple[float, float, float]
@@ -42,7 +43,7 @@ def draw_overview_page(
 ) -> Picture:
     """(1024, 1024, 3) uint8 RGB. images: for each lesion, its centre's slice in the source; series: which that is."""
     count = len(findings.lesions)
-    sheet = Sheet("1 aneurysm candidate" if count == 1 else f"{count} aneurysm candidates")
+    sheet = new_sheet("1 aneurysm candidate" if count == 1 else f"{count} aneurysm candidates")
     left = (PAGE - 2 * SIDE - GAP) // 2
     corners = [(left, HEADER), (left + SIDE + GAP, HEADER), (left, HEADER + SIDE + GAP)]
     for plane, corner in zip(PLANES, corners, strict=True):
@@ -88,7 +89,7 @@ def _fullest_range(volume: Volume, findings: Findings, axis: int) -> tuple[int, 
 
 def _draw_marks(sheet: Sheet, volume: Volume, findings: Findings, frame: Frame, corner: tuple[int, int]) -> None:
     """On a copy of the panel, so that no mark leaves it; numbers for those that the table lists."""
-    panel = Sheet.part(sheet, (*corner, corner[0] + SIDE, corner[1] + SIDE))
+    panel = sheet.part((*corner, corner[0] + SIDE, corner[1] + SIDE))
     rings = [_ring(volume, lesion, frame) for lesion in findings.lesions]
     circles: list[Box] = [(x - r, y - r, x + r, y + r) for x, y, r in rings]
     taken = _edges() + circles
@@ -106,7 +107,7 @@ def _draw_marks(sheet: Sheet, volume: Volume, findings: Findings, frame: Frame, 
 
 
 def _draw_ring(draw: ImageDraw.ImageDraw, x: float, y: float, radius: float) -> None:
-    for reach, width, colour in ((radius + 2, 5, RIM), (radius + 1, 2, AMBER)):
+    for reach, width, colour in ((radius + 2, 5, BLACK), (radius + 1, 2, AMBER)):
         draw.ellipse((x - reach, y - reach, x + reach, y + reach), outline=colour, width=width)
 
 

@@ -26,21 +26,15 @@ NOTICE = "For research use only. Not for diagnosis."
 
 
 class Sheet:
-    """One page. Positions are pixels (x, y) from the upper left corner."""
+    """A page, or a part of one. Positions are pixels (x, y) from its upper left corner."""
 
-    def __init__(self, title: str) -> None:
-        self.image = Image.new("RGB", (PAGE, PAGE), BLACK)
-        self.draw = ImageDraw.Draw(self.image)
-        self.text((MARGIN, HEADER // 2), title, size=TITLE, anchor="lm")
-        self.text((PAGE - MARGIN, HEADER // 2), NOTICE, size=TEXT, colour=AMBER, anchor="rm")
+    def __init__(self, image: Image.Image) -> None:
+        self.image = image
+        self.draw = ImageDraw.Draw(image)
 
-    @classmethod
-    def part(cls, sheet: "Sheet", box: Box) -> "Sheet":
-        """A copy of a part of a page, to be drawn on by itself; positions are from its own corner."""
-        part = cls.__new__(cls)
-        part.image = sheet.image.crop(box)
-        part.draw = ImageDraw.Draw(part.image)
-        return part
+    def part(self, box: Box) -> "Sheet":
+        """A copy of a part of the page, to be drawn on by itself; positions are from its own corner."""
+        return Sheet(self.image.crop(box))
 
     def text(
         self,
@@ -82,6 +76,14 @@ class Sheet:
         return np.asarray(self.image)
 
 
+def new_sheet(title: str) -> Sheet:
+    """An empty page with its title and the research notice."""
+    sheet = Sheet(Image.new("RGB", (PAGE, PAGE), BLACK))
+    sheet.text((MARGIN, HEADER // 2), title, size=TITLE, anchor="lm")
+    sheet.text((PAGE - MARGIN, HEADER // 2), NOTICE, size=TEXT, colour=AMBER, anchor="rm")
+    return sheet
+
+
 def text_size(words: str, size: int) -> tuple[float, float]:
     """Width and height in pixels that a line takes."""
     left, top, right, bottom = _font(size).getbbox(words)
@@ -90,7 +92,7 @@ def text_size(words: str, size: int) -> tuple[float, float]:
 
 def statement_page(title: str, sentences: list[str], footer: list[str]) -> Picture:
     """A page of words alone: nothing was found, or the series was not analysed."""
-    sheet = Sheet(title)
+    sheet = new_sheet(title)
     top = HEADER + 60
     for number, sentence in enumerate(sentences):
         top = sheet.paragraph(top, sentence, size=HEADLINE if number == 0 else TEXT) + 24

@@ -7,7 +7,7 @@ import pytest
 
 from dicom_node.encoding.pages.lesion_page import draw_lesion_page, measurements
 from dicom_node.encoding.pages.overview_page import _frame, _label, draw_overview_page
-from dicom_node.encoding.pages.sheet import AMBER, MARGIN, PAGE, Sheet, statement_page
+from dicom_node.encoding.pages.sheet import AMBER, MARGIN, PAGE, new_sheet, statement_page
 from glianet.findings import Findings, Lesion
 from glianet.volume import Volume
 
@@ -105,7 +105,7 @@ def test_a_slab_holds_most_lesions() -> None:
 
 
 def test_a_paragraph_says_where_it_ends() -> None:
-    sheet = Sheet("Title")
+    sheet = new_sheet("Title")
     once, twice = sheet.paragraph(100, "one line"), sheet.paragraph(100, "word " * 60)
     assert twice - 100 >= 2 * (once - 100)
 
