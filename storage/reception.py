@@ -1,6 +1,6 @@
 """Reception: instances that lie in the spool become rows, and a late one re-opens its series."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
@@ -150,27 +150,37 @@ def _open(connection: Connection, first: ReceivedInstance, now: datetime) -> Ser
 
 
 def _reopen(connection: Connection, row: SeriesRow, late: ReceivedInstance, now: datetime) -> SeriesRow:
-    detail = {
+    said = {"sop_instance_uid": late.sop_instance_uid, "sender_address": late.address}
+    begin_revision(connection, row, "series-reopened", said, late.calling_ae_title, now)
+    reopened = _find(connection, row.series_instance_uid)
+    assert reopened is not None
+    return reopened
+
+
+def begin_revision(
+    connection: Connection, row: SeriesRow, event: str, detail: Mapping[str, object], actor: str, now: datetime
+) -> None:
+    """Any state -> RECEIVING, of the next revision: decision and findings are forgotten, what waits is withdrawn.
+
+    Raises LostClaim.
+    """
+    said = {
         "from": row.state,
         "next_revision": row.revision + 1,
-        "sop_instance_uid": late.sop_instance_uid,
-        "sender_address": late.address,
+        **detail,
         "withdrawn": _withdraw(connection, row, now),
     }
     move_series(
         connection,
         row,
         SeriesState.RECEIVING,
-        "series-reopened",
-        detail,
-        actor=late.calling_ae_title,
+        event,
+        said,
+        actor=actor,
         now=now,
         revision=row.revision + 1,
         **FORGET_DECISION,
     )
-    reopened = _find(connection, row.series_instance_uid)
-    assert reopened is not None
-    return reopened
 
 
 def _withdraw(connection: Connection, row: SeriesRow, now: datetime) -> list[str]:
