@@ -15,6 +15,7 @@ from dicom_node.failures import CANNOT_COMPUTE
 from dicom_node.folders import Folders
 from dicom_node.read_series import inspect_series, read_headers, read_volume
 from dicom_node.reasons import NotAnalysable
+from dicom_node.result_kinds import PROBABILITY, RISK_MAP, RISK_MAP_AS_SEGMENTATION
 from dicom_node.settings import Settings
 from glianet.engine import EngineSettings, score_volume
 from glianet.errors import BackendError, DeviceError, DeviceLost, GliaNetError, WeightsError
@@ -23,7 +24,8 @@ from glianet.lesions import LesionSettings, find_lesions
 from glianet.load_model import LoadedModel
 from glianet.nifti import write_nifti
 from glianet.risk import RISK_MAP_OVERLAP
-from glianet.scores import RiskGrid
+from glianet.score_files import risk_path, save_risk, save_scores, scores_path
+from glianet.scores import Scores
 from glianet.volume import Volume
 from storage.database import Database
 from storage.errors import LostClaim
@@ -33,6 +35,8 @@ from storage.spool import Spool
 from storage.states import SeriesState
 
 NOT_OF_THE_SERIES = (WeightsError, DeviceError, BackendError)
+
+RISK_MAPS = (RISK_MAP, RISK_MAP_AS_SEGMENTATION)
 
 RENEWALS_PER_LEASE = 4  # so that one slow patch does not lose the lease
 
@@ -115,11 +119,11 @@ def _analyse(
     volume = _read(db, folders, settings, claim)
     check_contrast(volume, settings.selection)
     keep_claim = _Heartbeat(db, folders.progress, claim, settings.model.lease_s, clock, stopping)
-    findings, risk = _find(volume, loaded, settings, keep_claim)
+    findings, scores = _find(volume, loaded, settings, keep_claim)
     path = _findings_path(claim)
     save_findings(findings, folders.findings / path)
-    risk_map = _save_risk_map(risk, volume, folders.findings / path)
-    detail = _describe(findings, volume, (clock() - started).total_seconds()) | risk_map
+    kept = _keep_beside(folders.findings / path, findings, scores, volume, settings)
+    detail = _describe(findings, volume, (clock() - started).total_seconds()) | kept
     conclude_analysis(db, claim, str(path), findings.weights_sha256, len(findings.lesions), detail, clock())
     log.info("analysis finished", series=claim.series_instance_uid, **detail)
 
@@ -133,30 +137,59 @@ def _read(db: Database, folders: Folders, settings: Settings, claim: SeriesRow) 
 
 def _find(
     volume: Volume, loaded: LoadedModel, settings: Settings, progress: Callable[[int, int], None]
-) -> tuple[Findings, RiskGrid | None]:
+) -> tuple[Findings, Scores]:
     model = settings.model
-    overlap = RISK_MAP_OVERLAP if settings.results.risk_map else None
+    overlap = RISK_MAP_OVERLAP if settings.results.risk_map or _wanted(settings, *RISK_MAPS) else None
     engine = EngineSettings(model.step, model.threshold, exact=model.exact, risk_overlap=overlap)
     scores = score_volume(volume, loaded.model, engine, progress)
     lesions = LesionSettings(threshold=model.threshold, minimum_volume_mm3=model.minimum_lesion_mm3)
-    return find_lesions(scores, volume, lesions, weights_sha256=loaded.sha256), scores.fine_risk
+    return find_lesions(scores, volume, lesions, weights_sha256=loaded.sha256), scores
 
 
-def _save_risk_map(risk: RiskGrid | None, volume: Volume, findings: Path) -> dict[str, object]:
-    """Beside the findings, which are safe by now, and which are the findings without it too; what the audit log says.
+def _wanted(settings: Settings, *kinds: str) -> bool:
+    """Whether any destination gets results of one of these kinds."""
+    return any(not destination.wanted.isdisjoint(kinds) for destination in settings.destinations)
 
-    Nothing where none is asked for; the file's name, or why there is none.
+
+def _keep_beside(
+    path: Path, findings: Findings, scores: Scores, volume: Volume, settings: Settings
+) -> dict[str, object]:
+    """What maps are made of, beside the findings at `path`, where it is wanted; what the audit log says of it."""
+    risk_map = path.with_name(f"{path.stem}-risk.nii.gz")
+    risk_kept, scores_kept = scores.fine_risk is not None, _wanted(settings, PROBABILITY)
+    return {
+        **_keep("risk_map", risk_map, settings.results.risk_map, lambda file: _write_risk_map(file, scores, volume)),
+        **_keep("risk_grid", risk_path(path), risk_kept, lambda file: _save_risk(file, scores, findings)),
+        **_keep(
+            "scores", scores_path(path), scores_kept, lambda file: save_scores(scores.probability, findings, file)
+        ),
+    }
+
+
+def _write_risk_map(path: Path, scores: Scores, volume: Volume) -> None:
+    assert scores.fine_risk is not None
+    write_nifti(path, scores.fine_risk.to_map(volume.shape), volume.affine)
+
+
+def _save_risk(path: Path, scores: Scores, findings: Findings) -> None:
+    assert scores.fine_risk is not None
+    save_risk(scores.fine_risk, findings, path)
+
+
+def _keep(what: str, path: Path, wanted: bool, write: Callable[[Path], None]) -> dict[str, object]:
+    """Beside the findings, which are safe by now, and which are the findings without it too.
+
+    Nothing where it is not wanted; the file's name, or why there is none.
     """
-    path = findings.with_name(f"{findings.stem}-risk.nii.gz")
     try:
-        path.unlink(missing_ok=True)
-        if risk is None:
+        path.unlink(missing_ok=True)  # of an analysis before this one
+        if not wanted:
             return {}
-        write_nifti(path, risk.to_map(volume.shape), volume.affine)
-    except (GliaNetError, OSError, MemoryError) as problem:
-        log.warning("the risk map is not kept", path=str(path), error=str(problem))
-        return {"risk_map": None, "risk_map_error": type(problem).__name__}
-    return {"risk_map": path.name}
+        write(path)
+    except (GliaNetError, OSError, MemoryError, ValueError) as problem:
+        log.warning("a file beside the findings is not kept", what=what, path=str(path), error=str(problem))
+        return {what: None, f"{what}_error": type(problem).__name__}
+    return {what: path.name}
 
 
 def _findings_path(claim: SeriesRow) -> Path:

@@ -1,8 +1,6 @@
 """What was found in a volume, and the file it is kept in. Needs neither torch nor DICOM."""
 
-import io
 import json
-import zipfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from glianet.archive import UNREADABLE, archive_bytes, read_archive
 from glianet.durable import write_durably
 from glianet.errors import FindingsError, VolumeError
 from glianet.volume import check_affine
@@ -17,8 +16,6 @@ from glianet.volume import check_affine
 FORMAT = "glianet-findings-1"
 ALGORITHM_NAME = "GLIA-Net"
 NOTICE = "For research use only. Not for diagnosis."
-FIXED_TIME = (1980, 1, 1, 0, 0, 0)
-"""Time stamp of the archive's members: the same findings give the same bytes."""
 
 
 @dataclass(frozen=True)
@@ -81,32 +78,32 @@ def save_findings(findings: Findings, path: Path) -> None:
 
     The same findings give the same bytes. The file is durable when this returns. Raises OSError.
     """
-    first, last = _slices_with_lesions(findings)
-    content = io.BytesIO()
-    with zipfile.ZipFile(content, "w") as archive:
-        document = {"format": FORMAT, "first_slice": first, **_document(findings)}
-        _add(archive, "findings.json", json.dumps(document, indent=1, allow_nan=False).encode())
-        _add(archive, "labels.npy", _npy_bytes(findings.labels[first:last]))
-    write_durably(path, content.getvalue())
+    first, last = slices_with_lesions(findings)
+    document = {"format": FORMAT, "first_slice": first, **_document(findings)}
+    write_durably(path, archive_bytes("findings", document, {"labels": findings.labels[first:last]}))
 
 
 def load_findings(path: Path) -> Findings:
     """What `save_findings` wrote. Raises FindingsError when the file is absent, damaged or of another format."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            document = json.loads(archive.read("findings.json"))
-            labels = np.lib.format.read_array(io.BytesIO(archive.read("labels.npy")), allow_pickle=False)
+        document, (labels,) = read_archive(path, "findings", "labels")
         if document["format"] != FORMAT:
             raise ValueError(f"its format is {document['format']!r} instead of {FORMAT!r}")
         findings = _from_document(document, labels)
         _check(findings, labels)
-    except (OSError, zipfile.BadZipFile, ValueError, KeyError, TypeError, VolumeError) as problem:
+    except (*UNREADABLE, VolumeError) as problem:
         raise FindingsError(
             what=f"the findings cannot be read ({problem})",
             where=str(path),
             advice="Analyse the series again",
         ) from problem
     return findings
+
+
+def slices_with_lesions(findings: Findings) -> tuple[int, int]:
+    """Half-open range of the slices that hold any lesion; (0, 0) where there is none."""
+    ranges = [lesion.bounding_box[0] for lesion in findings.lesions]
+    return min((first for first, _ in ranges), default=0), max((last for _, last in ranges), default=0)
 
 
 def _document(findings: Findings) -> dict[str, Any]:
@@ -127,22 +124,6 @@ def _document(findings: Findings) -> dict[str, Any]:
         "affine": findings.affine.tolist(),
         "lesions": [asdict(lesion) for lesion in findings.lesions],
     }
-
-
-def _slices_with_lesions(findings: Findings) -> tuple[int, int]:
-    """Half-open range of the slices that hold any lesion; (0, 0) where there is none."""
-    ranges = [lesion.bounding_box[0] for lesion in findings.lesions]
-    return min((first for first, _ in ranges), default=0), max((last for _, last in ranges), default=0)
-
-
-def _npy_bytes(array: NDArray[np.uint16]) -> bytes:
-    content = io.BytesIO()
-    np.lib.format.write_array(content, np.ascontiguousarray(array), version=(1, 0), allow_pickle=False)
-    return content.getvalue()
-
-
-def _add(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
-    archive.writestr(zipfile.ZipInfo(name, FIXED_TIME), content, zipfile.ZIP_DEFLATED, compresslevel=6)
 
 
 def _from_document(document: dict[str, Any], stored: NDArray[np.uint16]) -> Findings:

@@ -24,8 +24,13 @@ class RiskGrid:
 
     def to_map(self, shape: Sequence[int]) -> NDArray[np.float32]:
         """(D, H, W) float32, 0 to 1: mean risk of the patches that cover a voxel (paper, Figure 6)."""
+        depth, height, width = map(range, shape)
+        return self.to_grid((depth, height, width))
+
+    def to_grid(self, indices: tuple[Sequence[int], Sequence[int], Sequence[int]]) -> NDArray[np.float32]:
+        """As `to_map`, of the voxels (k, j, i) of a coarser grid: these indices along each axis."""
         along_z, along_y, along_x = (
-            covered / covered.sum(axis=1, keepdims=True) for covered in map(coverage, self.starts, shape)
+            covered / covered.sum(axis=1, keepdims=True) for covered in map(_covering, self.starts, indices)
         )
         planes = along_y @ self.values @ along_x.T
         return np.tensordot(along_z, planes, axes=1)
@@ -69,5 +74,10 @@ class Scores:
 
 def coverage(starts: Sequence[int], length: int) -> NDArray[np.float32]:
     """(length, number of starts) float32: 1 where the patch covers the voxel of this axis, else 0."""
-    voxels, first = np.arange(length)[:, np.newaxis], np.asarray(starts)[np.newaxis]
+    return _covering(starts, range(length))
+
+
+def _covering(starts: Sequence[int], indices: Sequence[int]) -> NDArray[np.float32]:
+    """(voxels, number of starts) float32: 1 where the patch covers the voxel of this index, else 0."""
+    voxels, first = np.asarray(indices)[:, np.newaxis], np.asarray(starts)[np.newaxis]
     return ((voxels >= first) & (voxels < first + PATCH_SIZE)).astype(np.float32)

@@ -31,3 +31,11 @@ def test_risk_is_the_mean_of_the_patches_that_cover_a_voxel(scores: Scores) -> N
 @pytest.mark.parametrize(("k", "risk"), [(0, 0.2), (47, 0.2), (48, 0.5), (95, 0.5), (96, 0.8), (143, 0.8)])
 def test_risk_at_a_voxel(scores: Scores, k: int, risk: float) -> None:
     assert scores.risk.at((k, 95, 91)) == pytest.approx(risk)
+
+
+def test_risk_on_a_coarser_grid_is_the_maps_at_these_voxels(scores: Scores) -> None:
+    indices = (range(7, 144, 40), [0, 95], range(1, 92, 45))
+    coarse = scores.risk.to_grid(indices)
+    assert coarse.shape == (4, 2, 3) and coarse.dtype == np.float32
+    np.testing.assert_allclose(coarse[:, 0, 0], [0.2, 0.2, 0.5, 0.8], atol=1e-7)  # slices 7, 47, 87 and 127
+    np.testing.assert_array_equal(coarse, scores.risk.to_map(scores.shape)[np.ix_(*indices)])

@@ -6,7 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 GENERATOR_VERSION = "5"
-"""Raised whenever the same seed gives another phantom; the standard ones are the same since 1. 5: trainings draw a wider geometry."""
+"""Raised whenever the same seed gives another phantom; those of the standard generator are the same since 1.
+
+5: trainings draw a wider geometry.
+"""
 
 
 @dataclass(frozen=True)
