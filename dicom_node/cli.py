@@ -104,6 +104,18 @@ def retry(
 
 
 @app.command()
+def reanalyse(
+    series: Annotated[str, typer.Argument(help="Series Instance UID of a series that has ended.")],
+    config: Config = DEFAULT_CONFIG,
+    as_json: AsJson = False,
+) -> None:
+    """Analyse a series again, with the weights and settings of today; its new report replaces the earlier one."""
+    from dicom_node.commands.retry import reanalyse_series
+
+    _guarded(reanalyse_series, _settings(config), series, as_json=as_json)
+
+
+@app.command()
 def send(
     folder: Annotated[Path, typer.Argument(help="DICOM files, looked for in subfolders too.")],
     host: Annotated[str, typer.Option(help="Host name or address of the peer.")] = "127.0.0.1",
@@ -117,6 +129,21 @@ def send(
 
     complete = _guarded(send_files, folder, host, port, called, calling, as_json=as_json)
     raise typer.Exit(0 if complete else FAILURE_EXIT_STATUS)
+
+
+@app.command()
+def validate(
+    folder: Annotated[Path, typer.Argument(help="Results (SEG, SR, others), looked for in subfolders too.")],
+    source: Annotated[
+        Path | None, typer.Option(help="The CT series that they belong to, where it lies elsewhere.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check results in a folder: identity, patient, references, segments, measurements. Status 1 if any fails."""
+    from dicom_node.commands.validate import validate_files
+
+    passed = _guarded(validate_files, folder, source, as_json=as_json)
+    raise typer.Exit(0 if passed else FAILURE_EXIT_STATUS)
 
 
 @app.command()

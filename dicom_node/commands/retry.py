@@ -1,4 +1,4 @@
-"""`dicom-node retry`: failed series get another set of tries."""
+"""`dicom-node retry` and `reanalyse`: failed series get another set of tries, ended ones another analysis."""
 
 import json
 import os
@@ -10,6 +10,7 @@ from dicom_node.errors import NodeError
 from dicom_node.folders import Folders
 from dicom_node.settings import Settings
 from storage.jobs import retry
+from storage.reanalysis import reanalyse
 
 
 def retry_series(settings: Settings, series_instance_uid: str | None, *, as_json: bool) -> None:
@@ -26,6 +27,16 @@ def retry_series(settings: Settings, series_instance_uid: str | None, *, as_json
         print(json.dumps({"retried": moved}))
     else:
         print("\n".join(f"retried {uid}" for uid in moved) or "nothing has failed")
+
+
+def reanalyse_series(settings: Settings, series_instance_uid: str, *, as_json: bool) -> None:
+    """Have a series that has ended analysed again as its next revision; audited with the user."""
+    db = open_node_database(settings)
+    revision = reanalyse(db, series_instance_uid, _actor(), system_clock())
+    if as_json:
+        print(json.dumps({"series_instance_uid": series_instance_uid, "revision": revision}))
+    else:
+        print(f"{series_instance_uid} is analysed again, as revision {revision}")
 
 
 def _actor() -> str:
