@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from multiprocessing.connection import Connection
 
 import structlog
@@ -36,13 +36,17 @@ def run_router(settings: Settings, commands: Connection) -> None:
     set_up_logs(settings.log, "router")
     folders = Folders(settings.storage.folder)
     db = open_database(folders.database)
+    stages, poll_s = _stages(db, folders, settings), settings.assembly.poll_s
+    bells = _Bells(stages)
     threads = [
-        threading.Thread(target=_repeat, args=(name, step, stop, settings.assembly.poll_s), name=name)
-        for name, step in _stages(db, folders, settings).items()
+        threading.Thread(target=_repeat, args=(name, step, stop, bells, poll_s), name=name)
+        for name, step in stages.items()
     ]
     for thread in threads:
         thread.start()
     log.info("router ready", stages=[thread.name for thread in threads])
+    stop.wait()
+    bells.ring()
     for thread in threads:
         thread.join()
     db.close()
@@ -66,9 +70,31 @@ def _stages(db: Database, folders: Folders, settings: Settings) -> dict[str, Cal
     return {"assembly": assemble, "publishing": publish, **deliveries}
 
 
-def _repeat(name: str, step: Callable[[], bool], stop: threading.Event, poll_s: float) -> None:
-    """Work while there is work; look again after `poll_s` when there is none."""
+class _Bells:
+    """One for each stage, rung when another has committed something: that may be its work, and it need not wait."""
+
+    def __init__(self, stages: Iterable[str]) -> None:
+        self._bells = {name: threading.Event() for name in stages}
+
+    def ring(self, but: str = "") -> None:
+        """Wake every stage `but` the one that has done the work."""
+        for name, bell in self._bells.items():
+            if name != but:
+                bell.set()
+
+    def silence(self, name: str) -> None:
+        """Before a stage looks for work: what is rung from now on it may have missed."""
+        self._bells[name].clear()
+
+    def wait(self, name: str, seconds: float) -> None:
+        """Until the stage is rung for, or `seconds` have passed."""
+        self._bells[name].wait(seconds)
+
+
+def _repeat(name: str, step: Callable[[], bool], stop: threading.Event, bells: _Bells, poll_s: float) -> None:
+    """Work while there is work; look again when another stage has worked, or after `poll_s`."""
     while not stop.is_set():
+        bells.silence(name)
         try:
             worked = step()
         except (StorageError, OperationalError) as error:
@@ -77,5 +103,7 @@ def _repeat(name: str, step: Callable[[], bool], stop: threading.Event, poll_s: 
         except Exception:  # noqa: BLE001 - the process ends; nothing is swallowed
             log.exception("stage failed; the router starts afresh", stage=name)
             os._exit(STAGE_FAILED_EXIT_STATUS)
-        if not worked:
-            stop.wait(poll_s)
+        if worked:
+            bells.ring(but=name)
+        elif not stop.is_set():
+            bells.wait(name, poll_s)
