@@ -8,8 +8,10 @@ from pydicom.sr.coding import Code
 
 # What a lesion is, and where.
 MORPHOLOGICALLY_ABNORMAL_STRUCTURE = Code("49755003", "SCT", "Morphologically Abnormal Structure")  # CID 7150
+SPATIAL_CONCEPT = Code("309825002", "SCT", "Spatial and Relational Concept")  # CID 7150
 ANEURYSM = Code("85659009", "SCT", "Aneurysm")  # CID 3810
 CEREBRAL_ARTERY = Code("88556005", "SCT", "Cerebral artery")  # no artery is named: the model names none
+HEAD = Code("69536005", "SCT", "Head")  # CID 4031
 ABSENT = Code("272519000", "SCT", "Absent")  # CID 240
 UNDETERMINED = Code("373068000", "SCT", "Undetermined")  # CID 240
 
@@ -20,6 +22,7 @@ MAXIMUM_DIAMETER = Code("L0JK", "IBSI", "Maximum 3D Diameter of a Mesh")  # CID 
 CUBIC_MILLIMETER = Code("mm3", "UCUM", "cubic millimeter")  # CID 7462
 MILLIMETER = Code("mm", "UCUM", "millimeter")  # CID 7460
 PERCENT = Code("%", "UCUM", "Percent")  # CID 7181
+NO_UNITS = Code("1", "UCUM", "no units")  # CID 7181
 
 # Parts of a report.
 IMAGING_MEASUREMENT_REPORT = Code("126000", "DCM", "Imaging Measurement Report")  # CID 7021
@@ -34,6 +37,8 @@ CT_PROCEDURE = Code("25045-6", "LN", "CT unspecified body region")  # CID 100, i
 DEVICE = Code("121007", "DCM", "Device")  # CID 270
 ARTIFICIAL_INTELLIGENCE = Code("123110", "DCM", "Artificial Intelligence")  # CID 7162
 PROCESSING_EQUIPMENT = Code("109102", "DCM", "Processing Equipment")  # CID 7005
+UNSPECIFIED_CALCULATION = Code("112187", "DCM", "Unspecified method of calculation")
+SOURCE_OF_PROCESSING = Code("121322", "DCM", "Source image for image processing operation")  # CID 7202
 
 # The network's scores. 111012 DCM Certainty of Finding would have a viewer show "certainty 93 %" for a number
 # that nobody has calibrated; these say in every viewer what they are.
@@ -41,6 +46,7 @@ PRIVATE_SCHEME = "99GLIANET"  # PS3.16 section 8.2: private designators begin wi
 MEAN_SCORE = Code("SCORE-MEAN", PRIVATE_SCHEME, "Mean network score (not a probability)")
 MAXIMUM_SCORE = Code("SCORE-MAX", PRIVATE_SCHEME, "Maximum network score (not a probability)")
 REGIONAL_RISK = Code("RISK-CENTRE", PRIVATE_SCHEME, "Network regional score at centre (not a probability)")
+RISK_MAP = Code("RISK-MAP", PRIVATE_SCHEME, "Network regional score (not a probability)")
 
 
 def private_coding_scheme() -> CodingSchemeIdentificationItem:

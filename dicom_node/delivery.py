@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import structlog
 from pydicom.filereader import read_file_meta_info
@@ -21,11 +22,12 @@ from dicom_node.association import (
     describe_refusals,
 )
 from dicom_node.clock import Clock
-from dicom_node.destination_settings import DestinationSettings
+from dicom_node.destination_settings import DestinationSettings, TransferSyntax
 from dicom_node.errors import NodeError
 from dicom_node.network_library import VERIFICATION
 from dicom_node.settings import Settings
 from dicom_node.store_file import StoreAnswer, store_file
+from dicom_node.transcoding import transcode
 from storage.database import Database
 from storage.errors import LostClaim
 from storage.jobs import ResultObject
@@ -76,23 +78,39 @@ def deliver_next(
 
 
 def store_objects(
-    peer: Peer, own_ae_title: str, objects: Sequence[ResultObject], results_root: Path
+    peer: Peer,
+    own_ae_title: str,
+    objects: Sequence[ResultObject],
+    results_root: Path,
+    transfer_syntax: TransferSyntax = "explicit-little-endian",
 ) -> list[dict[str, str]]:
-    """C-STORE every object, each in its own transfer syntax; what was answered to each.
+    """C-STORE every object in a transfer syntax that the peer is to get; what was answered to each.
 
     Raises:
         AssociationFailed: the association could not be made.
         DeliveryFailed: an object is damaged, its context was refused, or the answer was a failure.
     """
     files = [_check_file(results_root / one.path, one) for one in objects]
-    contexts = list(dict.fromkeys(_context(file, one) for file, one in zip(files, objects, strict=True)))
+    with TemporaryDirectory(prefix="transcoded-") as folder:
+        if transfer_syntax != "explicit-little-endian":
+            files = [_transcoded(file, transfer_syntax, Path(folder)) for file in files]
+        return _store_files(peer, own_ae_title, objects, files)
+
+
+def _store_files(
+    peer: Peer, own_ae_title: str, objects: Sequence[ResultObject], files: Sequence[Path]
+) -> list[dict[str, str]]:
+    """Those whose context is accepted go first: one that is refused must not keep the others from the radiologist."""
+    wanted = [_context(file, one) for file, one in zip(files, objects, strict=True)]
     statuses = []
-    with associate(peer, own_ae_title, contexts) as association:
-        _check_accepted(peer, association, contexts)
+    with associate(peer, own_ae_title, list(dict.fromkeys(wanted))) as association:
+        accepted = accepted_contexts(association)
         for number, (file, one) in enumerate(zip(files, objects, strict=True)):
-            answer = _store(association, file, number)
-            _check_answer(peer, one, answer)
-            statuses.append(_describe_answer(one, answer))
+            if wanted[number] in accepted:
+                answer = _store(association, file, number)
+                _check_answer(peer, one, answer)
+                statuses.append(_describe_answer(one, answer))
+        _check_accepted(peer, association, wanted)
     return statuses
 
 
@@ -130,7 +148,8 @@ def _deliver(
 ) -> None:
     where = {"destination": destination.name, "series": claim.series_instance_uid}
     try:
-        statuses = store_objects(destination, settings.node.ae_title, claim.objects, results_root)
+        own, syntax = settings.node.ae_title, destination.transfer_syntax
+        statuses = store_objects(destination, own, claim.objects, results_root, syntax)
     except NodeError as error:
         rules = settings.delivery
         delay = retry_delay(claim.attempts, rules.first_delay_s, rules.maximum_delay_s)
@@ -151,6 +170,12 @@ def _check_file(file: Path, wanted: ResultObject) -> Path:
     if digest != wanted.sha256:
         raise _damaged(file, "is not what was written (SHA-256 differs)")
     return file
+
+
+def _transcoded(file: Path, transfer_syntax: TransferSyntax, folder: Path) -> Path:
+    copy = folder / file.name
+    copy.write_bytes(transcode(file.read_bytes(), transfer_syntax))
+    return copy
 
 
 def _damaged(file: Path, what: str) -> DeliveryFailed:

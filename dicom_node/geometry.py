@@ -48,6 +48,15 @@ class GridGeometry:
         swapped = array.swapaxes(-2, -1) if self.swap_axes else array
         return _flip(swapped, self.flip_rows, self.flip_columns)
 
+    def stored_index(self, j: int, i: int) -> tuple[int, int]:
+        """Row and column, from 0, in a stored slice of the voxels at canonical (j, i)."""
+        row, column = (i, j) if self.swap_axes else (j, i)
+        plane = self.planes[0]
+        return (
+            plane.rows - 1 - row if self.flip_rows else row,
+            plane.columns - 1 - column if self.flip_columns else column,
+        )
+
 
 def build_geometry(planes: Sequence[SlicePlane], tolerances: AssemblySettings) -> GridGeometry:
     """The grid that `planes`, in any order, form.

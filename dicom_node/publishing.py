@@ -1,42 +1,52 @@
 """Publishing: what was found, or why nothing was looked for, becomes DICOM objects in the outbox."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, tzinfo
-from functools import partial
 from hashlib import sha256
 from pathlib import Path
+from typing import TypeVar
 from zoneinfo import ZoneInfo
 
 import structlog
 from pydicom import Dataset
 
 from dicom_node.clock import Clock
-from dicom_node.encoding.context import ResultContext
-from dicom_node.encoding.encode_results import EncodedObject, encode_refusal_results, encode_results
-from dicom_node.encoding.key_images import kind_of
+from dicom_node.encoding.context import EarlierReport, ResultContext
+from dicom_node.encoding.encode_results import EncodedObject, Maps, encode_refusal_results, encode_results
 from dicom_node.errors import NodeError
 from dicom_node.folders import Folders
 from dicom_node.identifiers import analysis_fingerprint, digest_of_instances
-from dicom_node.read_series import inspect_series, read_headers, read_volume
+from dicom_node.read_series import inspect_series, read_headers
 from dicom_node.reasons import REASONS, NotAnalysable, Reason
+from dicom_node.result_kinds import (
+    PROBABILITY,
+    REPORTS,
+    RISK_MAP,
+    RISK_MAP_AS_SEGMENTATION,
+    SEGMENTATIONS,
+)
 from dicom_node.settings import Settings
 from glianet import __version__
 from glianet.errors import GliaNetError
 from glianet.findings import Findings, load_findings
+from glianet.score_files import load_risk, load_scores, risk_path, scores_path
 from storage.database import Database
 from storage.durable import write_durable
 from storage.errors import LostClaim, StorageError
 from storage.jobs import ResultObject, claim_series, postpone, publish
+from storage.outbox import earlier_results
 from storage.series import InstanceRow, SeriesRow, instance_paths
 from storage.spool import Spool
 from storage.states import SeriesState
 
 LEASE = timedelta(minutes=10)  # reading, drawing and checking 1,300 slices with 40 lesions takes a minute
 MAXIMUM_ATTEMPTS = 3
-"""At the last one, findings go out without pictures where these alone are what fails."""
+"""At the last one, findings go out as SEG and SR alone where these can be made and something else is what fails."""
 UNENCODABLE = (NodeError, GliaNetError, StorageError, OSError, ValueError, RuntimeError, MemoryError)
 RETRY_DELAY = timedelta(seconds=30)
+
+Kept = TypeVar("Kept")
 
 log = structlog.get_logger(__name__)
 
@@ -57,58 +67,89 @@ def publish_next(db: Database, folders: Folders, settings: Settings, owner: str,
 
 def _publish(db: Database, folders: Folders, settings: Settings, claim: SeriesRow, clock: Clock) -> None:
     try:
-        objects = _encode(folders, settings, claim, instance_paths(db, claim.id))
-        results = [_write(folders.results, claim, encoded) for encoded in objects]
+        earlier = earlier_results(db, claim.id, claim.revision)
+        objects = _encode(db, folders, settings, claim, earlier)
+        results = [_write(folders.results, claim, encoded, earlier) for encoded in objects]
     except UNENCODABLE as error:
         log.error("results could not be encoded", series=claim.series_instance_uid, error=str(error))
         delay = RETRY_DELAY * 2 ** (claim.attempts - 1)
         postpone(db, claim, str(error) or repr(error), delay, MAXIMUM_ATTEMPTS, clock())
         return
-    publish(db, claim, results, _shares(settings, results), clock())
+    publish(db, claim, results, _shares(settings, objects), clock())
     log.info("results published", series=claim.series_instance_uid, roles=[result.role for result in results])
 
 
-def _shares(settings: Settings, results: list[ResultObject]) -> dict[str, list[str]]:
+def _shares(settings: Settings, objects: Iterable[EncodedObject]) -> dict[str, list[str]]:
     """For each destination, the roles of the results that it gets."""
     return {
-        destination.name: [one.role for one in results if kind_of(one.role) in destination.wanted]
+        destination.name: [one.role for one in objects if one.kind in destination.wanted]
         for destination in settings.destinations
     }
 
 
-def _key_images_wanted(settings: Settings) -> bool:
-    return any("key-image" in destination.wanted for destination in settings.destinations)
+def _wanted(settings: Settings) -> frozenset[str]:
+    """The kinds of results that any destination gets."""
+    return frozenset[str]().union(*(destination.wanted for destination in settings.destinations))
 
 
 def _encode(
-    folders: Folders, settings: Settings, claim: SeriesRow, instances: list[InstanceRow]
+    db: Database, folders: Folders, settings: Settings, claim: SeriesRow, earlier: Iterable[ResultObject]
 ) -> tuple[EncodedObject, ...]:
-    spool = Spool(folders.spool)
+    instances = instance_paths(db, claim.id)
+    reports = tuple(
+        EarlierReport(one.role, one.sop_class_uid, one.sop_instance_uid, one.series_instance_uid)
+        for one in earlier
+        if one.role in REPORTS
+    )
     if claim.state == SeriesState.ANALYSED:
-        return _encode_findings(folders, spool, settings, claim, instances)
-    return _encode_refusal(spool, settings, claim, instances)
+        return _encode_findings(folders, settings, claim, instances, reports)
+    return _encode_refusal(Spool(folders.spool), settings, claim, instances, reports)
 
 
 def _encode_findings(
-    folders: Folders, spool: Spool, settings: Settings, claim: SeriesRow, instances: list[InstanceRow]
+    folders: Folders,
+    settings: Settings,
+    claim: SeriesRow,
+    instances: list[InstanceRow],
+    earlier: tuple[EarlierReport, ...],
 ) -> tuple[EncodedObject, ...]:
     assert claim.findings_path is not None
-    findings = load_findings(folders.findings / claim.findings_path)
+    path, spool = folders.findings / claim.findings_path, Spool(folders.spool)
+    findings = load_findings(path)
     headers = read_headers([spool.absolute(row.path) for row in instances])
     source = inspect_series(headers, settings.selection, settings.assembly, conflicting=False)
-    context = _context(settings, claim, instances, findings)
-    pixels = partial(read_volume, source) if _key_images_wanted(settings) else None
+    context = _context(settings, claim, instances, findings, earlier)
+    wanted = _wanted(settings)
     try:
-        return encode_results(source, findings, context, pixels)
+        return encode_results(source, findings, context, wanted, _kept_maps(path, findings, wanted))
     except UNENCODABLE as error:
-        if pixels is None or claim.attempts < MAXIMUM_ATTEMPTS:
+        if claim.attempts < MAXIMUM_ATTEMPTS or not wanted - set(REPORTS) - set(SEGMENTATIONS):
             raise
-        log.error("key images are left out", series=claim.series_instance_uid, error=repr(error))
-        return encode_results(source, findings, context, without_pictures=True)
+        log.error("all but SEG and SR is left out", series=claim.series_instance_uid, error=repr(error))
+        return encode_results(source, findings, context, wanted, only_essential=True)
+
+
+def _kept_maps(path: Path, findings: Findings, wanted: frozenset[str]) -> Maps:
+    """What the analysis kept beside its findings, as far as a destination wants it and it was kept."""
+    scores = _kept(load_scores, scores_path(path), findings) if PROBABILITY in wanted else None
+    risk = _kept(load_risk, risk_path(path), findings) if wanted & {RISK_MAP, RISK_MAP_AS_SEGMENTATION} else None
+    return Maps(scores, risk)
+
+
+def _kept(load: Callable[[Path, Findings], Kept], path: Path, findings: Findings) -> Kept | None:
+    try:
+        return load(path, findings)
+    except GliaNetError as problem:
+        log.warning("a map is left out of the results", path=str(path), error=str(problem))
+        return None
 
 
 def _encode_refusal(
-    spool: Spool, settings: Settings, claim: SeriesRow, instances: list[InstanceRow]
+    spool: Spool,
+    settings: Settings,
+    claim: SeriesRow,
+    instances: list[InstanceRow],
+    earlier: tuple[EarlierReport, ...],
 ) -> tuple[EncodedObject, ...]:
     reason = Reason(claim.reason_code or "")
     wanted = settings.results.report_refusals
@@ -118,10 +159,8 @@ def _encode_refusal(
     if not headers:
         log.warning("no header can be read: there is no study to report to", series=claim.series_instance_uid)
         return ()
-    context = _context(settings, claim, instances, None)
-    return encode_refusal_results(
-        headers, reason, claim.reason_detail or "", context, with_key_image=_key_images_wanted(settings)
-    )
+    context = _context(settings, claim, instances, None, earlier)
+    return encode_refusal_results(headers, reason, claim.reason_detail or "", context, _wanted(settings))
 
 
 def _readable_headers(paths: Iterable[Path]) -> Iterator[Dataset]:
@@ -134,7 +173,11 @@ def _readable_headers(paths: Iterable[Path]) -> Iterator[Dataset]:
 
 
 def _context(
-    settings: Settings, claim: SeriesRow, instances: list[InstanceRow], findings: Findings | None
+    settings: Settings,
+    claim: SeriesRow,
+    instances: list[InstanceRow],
+    findings: Findings | None,
+    earlier: tuple[EarlierReport, ...],
 ) -> ResultContext:
     assert claim.concluded_at is not None
     context = ResultContext(
@@ -147,6 +190,7 @@ def _context(
         node_ae_title=settings.node.ae_title,
         instances_digest=digest_of_instances(row.sop_instance_uid for row in instances),
         time_zone=_time_zone(settings, claim.concluded_at),
+        earlier_reports=earlier,
     )
     return context if findings is None else replace(context, weights_sha256=findings.weights_sha256)
 
@@ -173,16 +217,30 @@ def _fingerprint(claim: SeriesRow, findings: Findings | None) -> str:
     )
 
 
-def _write(root: Path, claim: SeriesRow, encoded: EncodedObject) -> ResultObject:
+def _write(root: Path, claim: SeriesRow, encoded: EncodedObject, earlier: Iterable[ResultObject]) -> ResultObject:
     folder = sha256(claim.series_instance_uid.encode()).hexdigest()[:32]
     relative = Path(folder) / str(claim.revision) / f"{encoded.role}.dcm"
-    write_durable(root / relative, encoded.data)
+    data = _as_sent_before(root, encoded, earlier) or encoded.data
+    write_durable(root / relative, data)
     return ResultObject(
         role=encoded.role,
         sop_class_uid=encoded.sop_class_uid,
         sop_instance_uid=encoded.sop_instance_uid,
         series_instance_uid=encoded.series_instance_uid,
         path=str(relative),
-        sha256=sha256(encoded.data).hexdigest(),
-        size=len(encoded.data),
+        sha256=sha256(data).hexdigest(),
+        size=len(data),
     )
+
+
+def _as_sent_before(root: Path, encoded: EncodedObject, earlier: Iterable[ResultObject]) -> bytes | None:
+    """The bytes under the same UID that may have gone out: an analysis repeated as it was says nothing new.
+
+    Only the time of its conclusion would differ, and an archive keeps what came first.
+    """
+    for one in earlier:
+        if one.sop_instance_uid == encoded.sop_instance_uid and (root / one.path).is_file():
+            data = (root / one.path).read_bytes()
+            if sha256(data).hexdigest() == one.sha256:
+                return data
+    return None

@@ -139,9 +139,17 @@ class ResultsSettings(Table):
     segmentation_series_number: int = Field(9801, ge=1, le=2147483647)
     report_series_number: int = Field(9802, ge=1, le=2147483647)
     key_image_series_number: int = Field(9803, ge=1, le=2147483647)
+    probability_series_number: int = Field(9804, ge=1, le=2147483647)
+    risk_map_series_number: int = Field(9805, ge=1, le=2147483647)
+    presentation_state_series_number: int = Field(9806, ge=1, le=2147483647)
+    pdf_series_number: int = Field(9807, ge=1, le=2147483647)
     segmentation_series_description: Description = "GLIA-Net aneurysm candidates (research)"
     report_series_description: Description = "GLIA-Net report (research)"
     key_image_series_description: Description = "GLIA-Net key images (research)"
+    probability_series_description: Description = "GLIA-Net voxel scores (research)"
+    risk_map_series_description: Description = "GLIA-Net risk map (research)"
+    presentation_state_series_description: Description = "GLIA-Net outlines (research)"
+    pdf_series_description: Description = "GLIA-Net key images as PDF (research)"
 
 
 class DeliverySettings(Table):

@@ -76,28 +76,29 @@ def _check_uids(dataset: Dataset, sources: Sequence[Dataset], where: str) -> Non
     for top in dataset:
         if top.keyword in COPIED_ATTRIBUTES:
             continue
-        for keyword, uid in _uids(top):
+        for keyword, uid in uids_of(top):
             require(is_valid_uid(uid) or uid in brought, f"{keyword} holds the invalid UID {uid!r}", where)
     own = {str(dataset.SeriesInstanceUID), str(dataset.SOPInstanceUID)}
     require(not own & brought, "the result bears a UID of the source", where)
 
 
-def _uids(element: DataElement) -> Iterator[tuple[str, str]]:
+def uids_of(element: DataElement) -> Iterator[tuple[str, str]]:
+    """Keyword and value of every UID in an element, in the items of a sequence too."""
     if element.VR == "SQ":
         for item in element.value:
             for inner in item:
-                yield from _uids(inner)
+                yield from uids_of(inner)
     elif element.VR == "UI":
         for uid in [element.value] if element.VM <= 1 else element.value:
             yield element.keyword, str(uid)
 
 
 def _check_patient_and_study(dataset: Dataset, source: Dataset, where: str) -> None:
-    wrong = [name for name in COPIED_ATTRIBUTES if _comparable(dataset, name) != _comparable(source, name)]
+    wrong = [name for name in COPIED_ATTRIBUTES if comparable(dataset, name) != comparable(source, name)]
     require(not wrong, f"patient or study differ from the source in {', '.join(wrong)}", where)
 
 
-def _comparable(dataset: Dataset, keyword: str) -> object:
+def comparable(dataset: Dataset, keyword: str) -> object:
     """The value in a form that does not depend on how it was read; absent and empty are the same."""
     if keyword not in dataset:
         return None

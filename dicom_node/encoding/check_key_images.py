@@ -12,19 +12,21 @@ from glianet.findings import Findings
 
 PAGE = 1024
 SAMPLES = 3
+MOST_PAGES = 60
 WHERE = "KEY IMAGES"
 
 
 def check_key_images(pages: Sequence[EncodedObject], source: SourceSeries, findings: Findings) -> None:
-    """Pass if there is an overview and a page for each lesion, which refers to the slice of its centre.
+    """Pass if there is an overview, and a page for each of the first 60 lesions that refers to the slice of its centre.
 
     Raises:
         NodeError: naming what is wrong.
     """
-    expected = 1 + len(findings.lesions)
+    lesions = findings.lesions[:MOST_PAGES]
+    expected = 1 + len(lesions)
     require(len(pages) == expected, f"there are {len(pages)} pages, not {expected}", WHERE)
     images = check_pages(pages, source.datasets)
-    for lesion, image in zip(findings.lesions, images[1:], strict=True):
+    for lesion, image in zip(lesions, images[1:], strict=True):
         plane = source.geometry.planes[lesion.centre_index[0]]
         (reference,) = image.SourceImageSequence
         found = str(reference.ReferencedSOPInstanceUID), reference.get("ReferencedFrameNumber")

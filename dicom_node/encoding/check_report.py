@@ -3,9 +3,12 @@
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+import numpy.typing as npt
 from pydicom.dataset import Dataset
 
 from dicom_node.encoding.check_identity import require
+from dicom_node.encoding.check_segmentation import FoundSegment
+from dicom_node.encoding.source_frames import source_frames
 from dicom_node.read_series import SourceSeries
 from glianet.findings import Findings, Lesion
 
@@ -15,29 +18,31 @@ REFERENCED_SEGMENT, SOURCE_IMAGE, CENTER = "121191", "121233", "111010"
 VOLUME, DIAMETER, ANEURYSM = "118565006", "L0JK", "85659009"
 ROUNDING = 0.005 + 1e-6  # mm3 and mm are written with two decimals
 POSITION_TOLERANCE_MM = 1e-3  # SCOORD3D holds single precision
+PLANE_TOLERANCE_MM = 0.02  # of a point in an image: direction cosines of few digits, over 512 columns
 
 
 def check_lesion_groups(
-    document: Dataset, segmentation: Dataset, voxels: dict[int, int], source: SourceSeries, findings: Findings
+    document: Dataset, segments: Sequence[FoundSegment], source: SourceSeries, findings: Findings
 ) -> None:
-    """Pass if there is one measurement group for each segment, and each agrees with it.
+    """Pass if there is one measurement group for each lesion, and each agrees with the segment that it refers to.
 
-    `voxels` are the numbers of voxels of the segments, counted in the SEG's pixels.
+    segments: of the lesions, in their order, with the voxels counted in the SEG's pixels.
 
     Raises:
         NodeError: naming the lesion and what is wrong with it.
     """
-    _check_evidence(document, [*source.datasets, segmentation])
+    segmentations = {str(one.segmentation.SOPInstanceUID): one.segmentation for one in segments}
+    _check_evidence(document, [*source.datasets, *segmentations.values()])
     groups = list(_groups(document))
     require(len(groups) == len(findings.lesions), f"it has {len(groups)} lesions", WHERE)
-    for group, segment, lesion in zip(groups, segmentation.SegmentSequence, findings.lesions, strict=True):
+    for group, segment, lesion in zip(groups, segments, findings.lesions, strict=True):
         where = f"{WHERE}, lesion {lesion.number}"
-        _check_tracking(group, segment, where)
-        _check_references(group, segmentation, segment, where)
-        volume = voxels.get(lesion.number, 0) * _voxel_volume_mm3(segmentation)
+        _check_tracking(group, segment.item, where)
+        _check_references(group, segment.segmentation, segment.item, where)
+        volume = segment.voxels * _voxel_volume_mm3(segment.segmentation)
         _check_measurement(group, VOLUME, volume, "volume", where)
         _check_measurement(group, DIAMETER, lesion.maximum_diameter_mm, "diameter", where)
-        _check_centre(group, lesion, str(source.datasets[0].FrameOfReferenceUID), where)
+        _check_centre(group, lesion, source, where)
 
 
 def check_outcome(document: Dataset, sources: Sequence[Dataset], outcome: str) -> None:
@@ -125,9 +130,28 @@ def _check_measurement(group: Dataset, concept: str, expected: float, name: str,
     require(right, f"the {name} is {numbers[0]}, it should be {expected:.3f}", where)
 
 
-def _check_centre(group: Dataset, lesion: Lesion, frame_of_reference_uid: str, where: str) -> None:
+def _check_centre(group: Dataset, lesion: Lesion, source: SourceSeries, where: str) -> None:
     item = _single(group, CENTER, "centre", where)
-    same = item.ReferencedFrameOfReferenceUID == frame_of_reference_uid
-    require(same, "the centre lies in another frame of reference", where)
-    near = np.allclose(item.GraphicData, lesion.centre_lps_mm, rtol=0, atol=POSITION_TOLERANCE_MM)
-    require(near, f"the centre is {list(item.GraphicData)}, not {list(lesion.centre_lps_mm)}", where)
+    if item.ValueType == "SCOORD3D":
+        frame_of_reference_uid = str(source.datasets[0].FrameOfReferenceUID)
+        same = item.ReferencedFrameOfReferenceUID == frame_of_reference_uid
+        require(same, "the centre lies in another frame of reference", where)
+        point, tolerance = np.array(item.GraphicData, np.float64), POSITION_TOLERANCE_MM
+    else:
+        point, tolerance = _point_in_patient(item, source, where), PLANE_TOLERANCE_MM
+    near = np.allclose(point, lesion.centre_lps_mm, rtol=0, atol=tolerance)
+    require(near, f"the centre is {point.tolist()}, not {list(lesion.centre_lps_mm)}", where)
+
+
+def _point_in_patient(item: Dataset, source: SourceSeries, where: str) -> npt.NDArray[np.float64]:
+    """(3,) LPS mm of a SCOORD: column and row in an image, 0.5 being the middle of the first (PS3.3 C.18.6.1.1)."""
+    reference = item.ContentSequence[0].ReferencedSOPSequence[0]
+    number = reference.get("ReferencedFrameNumber")
+    key = str(reference.ReferencedSOPInstanceUID), None if number is None else int(number)
+    frames = [frame for frame in source_frames(source.datasets) if frame.key == key]
+    require(frames, f"the centre lies in {key}, which is not the source's", where)
+    column, row = (float(value) - 0.5 for value in item.GraphicData)
+    along_row = column * frames[0].spacing[1] * frames[0].directions[0]
+    along_column = row * frames[0].spacing[0] * frames[0].directions[1]
+    point: npt.NDArray[np.float64] = frames[0].position + along_row + along_column
+    return point

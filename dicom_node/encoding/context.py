@@ -13,13 +13,23 @@ RESEARCH_USE = (
 
 
 @dataclass(frozen=True)
+class EarlierReport:
+    """A report of an earlier state of the series, or of an analysis with other weights, that went out before."""
+
+    kind: str
+    sop_class_uid: str
+    sop_instance_uid: str
+    series_instance_uid: str
+
+
+@dataclass(frozen=True)
 class ResultContext:
     """Who made a result, when, and from which revision of the series.
 
     `concluded_at` is an aware time; results show it in the source's TimezoneOffsetFromUTC where that is
     given, else in `time_zone`. `fingerprint` stands for everything that decides the findings beside the
     images, `instances_digest` for the set of images: both enter every UID. `weights_sha256` is empty where
-    no analysis took place.
+    no analysis took place. `earlier_reports` of the same series are in the order in which they were made.
     """
 
     concluded_at: datetime
@@ -31,6 +41,7 @@ class ResultContext:
     node_ae_title: str
     instances_digest: str
     time_zone: tzinfo = UTC
+    earlier_reports: tuple[EarlierReport, ...] = ()
 
     @property
     def device_uid(self) -> str:
@@ -48,6 +59,16 @@ class ResultContext:
     def result_uid(self, role: str, level: str, source_series_uid: str) -> str:
         """The Series or SOP Instance UID of a result: the same for the same images and analysis."""
         return derive_uid(level, role, source_series_uid, self.instances_digest, self.fingerprint)
+
+    def superseded_by(self, kind: str, sop_instance_uid: str) -> tuple[EarlierReport, ...]:
+        """The report that the one with this UID replaces: the last of its kind, else the last of any kind.
+
+        None where the same report went out before: a document does not follow itself.
+        """
+        if any(one.sop_instance_uid == sop_instance_uid for one in self.earlier_reports):
+            return ()
+        alike = tuple(one for one in self.earlier_reports if one.kind == kind)
+        return (alike or self.earlier_reports)[-1:]
 
     def tracking_uid(self, number: int, source_series_uid: str) -> str:
         """The Tracking UID that lesion `number` has in the SEG and in the SR."""

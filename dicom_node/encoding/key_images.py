@@ -1,6 +1,6 @@
 """Key images: pages that any viewer shows, as a series of Secondary Capture images (PS3.3 A.8.1)."""
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 
 import highdicom as hd
 from pydicom.dataset import Dataset
@@ -22,47 +22,57 @@ from dicom_node.encoding.source_attributes import stand_in, stated
 from dicom_node.encoding.stamp import equipment_arguments, local_time, stamp_result
 from dicom_node.read_series import SourceSeries
 from dicom_node.reasons import REASONS, Reason
+from dicom_node.result_kinds import KEY_IMAGES
 from glianet.findings import Findings, Lesion
 from glianet.volume import Volume
 
 Page = tuple[Picture, list[Dataset]]
 """What is drawn, and the items that refer to the source's slices on it."""
-ROLE = "key-image"
-"""Of all pages together; page n has the role key-image-n."""
+MOST_PAGES = 60
+"""Of lesions, the most certain first; who finds more has other worries than a picture of each."""
 NOTHING_FOUND, NOT_ANALYSED, NO_PICTURES = "No aneurysm candidate", "Not analysed", "Findings without pictures"
 
 
-def encode_key_images(
-    source: SourceSeries, findings: Findings, volume: Volume, context: ResultContext
-) -> list[Dataset]:
-    """An overview and a page for each lesion, of which there is at least one.
+@dataclass(frozen=True)
+class Pages:
+    """Drawn pages, in order, the header of the source that they are about, and whether it was analysed."""
 
-    volume: of the source, on the findings' grid. Pages are numbered from 1 in Instance Number.
+    pages: tuple[Page, ...]
+    header: Dataset
+    analysed: bool
+
+
+def draw_findings(source: SourceSeries, findings: Findings, volume: Volume, context: ResultContext) -> Pages:
+    """An overview and a page for each lesion, of which there is at least one, up to MOST_PAGES of them.
+
+    volume: of the source, on the findings' grid.
     """
     footer = _footer(source.datasets[0], context)
     lesions = findings.lesions
     images = [_slice_name(source, lesion) for lesion in lesions]
     series = _series_name(source.datasets[0])
-    overview = draw_overview_page(volume, findings, [image.split()[-1] for image in images], series, footer)
+    overview = draw_overview_page(
+        volume, findings, [image.split()[-1] for image in images], series, footer, pages=MOST_PAGES
+    )
     references = [slice_reference(source, k) for k in sorted({lesion.centre_index[0] for lesion in lesions})]
     pages: list[Page] = [(overview, references)]
-    for lesion, image in zip(lesions, images, strict=True):
+    for lesion, image in zip(lesions[:MOST_PAGES], images, strict=False):
         where = f"{place_of_lesion(source, lesion, slices_of_lesion(lesion), series)} Window 600/200 HU."
         page = draw_lesion_page(volume, findings, lesion, where, image, footer)
         pages.append((page, [slice_reference(source, lesion.centre_index[0])]))
-    return _as_series(pages, source.datasets[0], context, analysed=True)
+    return Pages(tuple(pages), source.datasets[0], analysed=True)
 
 
-def encode_nothing_found(source: SourceSeries, findings: Findings, context: ResultContext) -> list[Dataset]:
+def draw_nothing_found(source: SourceSeries, context: ResultContext) -> Pages:
     """The page that says in words that nothing was found, and what that is worth."""
     header = source.datasets[0]
     slices, series = source.geometry.shape[0], _series_name(header)
     analysis = f"{slices} slices of {series} were analysed. {RESEARCH_USE}"
     page = statement_page(NOTHING_FOUND, [NO_CANDIDATE, analysis], _footer(header, context))
-    return _as_series([(page, [])], header, context, analysed=True)
+    return Pages(((page, []),), header, analysed=True)
 
 
-def encode_refusal_key_image(header: Dataset, reason: Reason, context: ResultContext) -> list[Dataset]:
+def draw_refusal(header: Dataset, reason: Reason, context: ResultContext) -> Pages:
     """The page that says in words why a series was not analysed; the report has the details."""
     sentences = [
         f"{_series_name(header).capitalize()} was not analysed: aneurysms are neither found nor excluded.",
@@ -70,10 +80,10 @@ def encode_refusal_key_image(header: Dataset, reason: Reason, context: ResultCon
         REASONS[reason].advice,
     ]
     page = statement_page(NOT_ANALYSED, sentences, _footer(header, context))
-    return _as_series([(page, [])], header, context, analysed=False)
+    return Pages(((page, []),), header, analysed=False)
 
 
-def encode_pictures_missing(source: SourceSeries, findings: Findings, context: ResultContext) -> list[Dataset]:
+def draw_pictures_missing(source: SourceSeries, findings: Findings, context: ResultContext) -> Pages:
     """The page that stands for pictures that could not be drawn: what was found is in words, and in SEG and SR."""
     header = source.datasets[0]
     said = [
@@ -81,17 +91,20 @@ def encode_pictures_missing(source: SourceSeries, findings: Findings, context: R
         summary(findings),
     ]
     page = statement_page(NO_PICTURES, said, _footer(header, context))
-    return _as_series([(page, [])], header, context, analysed=True)
+    return Pages(((page, []),), header, analysed=True)
+
+
+def encode_key_images(drawn: Pages, context: ResultContext) -> list[Dataset]:
+    """The pages as Secondary Capture images of one series, numbered from 1 in Instance Number."""
+    return [
+        _secondary_capture(page, number, references, drawn.header, context, analysed=drawn.analysed)
+        for number, (page, references) in enumerate(drawn.pages, start=1)
+    ]
 
 
 def page_role(number: int) -> str:
     """The role of page `number`, from 1."""
-    return f"{ROLE}-{number}"
-
-
-def kind_of(role: str) -> str:
-    """"seg", "sr" or "key-image": what a destination's switches speak of."""
-    return ROLE if role.startswith(f"{ROLE}-") else role
+    return f"{KEY_IMAGES}-{number}"
 
 
 def _slice_name(source: SourceSeries, lesion: Lesion) -> str:
@@ -113,15 +126,6 @@ def _footer(header: Dataset, context: ResultContext) -> list[str]:
     return [f"{context.algorithm_name} {context.algorithm_version}{weights}, concluded {made} by {node}"]
 
 
-def _as_series(
-    pages: Sequence[Page], header: Dataset, context: ResultContext, *, analysed: bool
-) -> list[Dataset]:
-    return [
-        _secondary_capture(page, number, references, header, context, analysed=analysed)
-        for number, (page, references) in enumerate(pages, start=1)
-    ]
-
-
 def _secondary_capture(
     page: Picture, number: int, references: list[Dataset], header: Dataset, context: ResultContext, *, analysed: bool
 ) -> Dataset:
@@ -133,7 +137,7 @@ def _secondary_capture(
         coordinate_system=hd.CoordinateSystemNames.PATIENT,
         patient_orientation=("L", "P"),
         study_instance_uid=source.StudyInstanceUID,
-        series_instance_uid=context.result_uid(ROLE, "series", series_uid),
+        series_instance_uid=context.result_uid(KEY_IMAGES, "series", series_uid),
         series_number=context.results.key_image_series_number,
         sop_instance_uid=context.result_uid(page_role(number), "instance", series_uid),
         instance_number=number,

@@ -6,15 +6,16 @@ from typing import Any
 import highdicom as hd
 import numpy as np
 from highdicom import sr
-from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
 
 from dicom_node import codes
 from dicom_node.encoding.context import ResultContext, tracking_identifier
 from dicom_node.encoding.parameters import algorithm_parameters
 from dicom_node.encoding.references import slices_of_lesion
+from dicom_node.encoding.segmentation import EncodedSegmentation
 from dicom_node.encoding.sentences import place_of_lesion
 from dicom_node.read_series import SourceSeries
+from dicom_node.result_kinds import ReportForm
 from glianet.findings import Findings, Lesion
 
 DECIMALS = 2  # of mm3 and mm
@@ -25,14 +26,16 @@ def lesion_group(
     source: SourceSeries,
     findings: Findings,
     lesion: Lesion,
-    segmentation: Dataset,
+    segmentation: EncodedSegmentation,
     context: ResultContext,
+    form: ReportForm,
 ) -> sr.VolumetricROIMeasurementsAndQualitativeEvaluations:
     """The group of `lesion` (PS3.16 TID 1411): measurements, its segment, its images, and where to look.
 
     TID 1411 allows either a segment or a volume surface (rows 7 and 10), and not every viewer draws a
     group that refers to a segment only; so the centre is added as a point under its own concept, which an
-    extensible template permits (PS3.16 section 6.2.4).
+    extensible template permits (PS3.16 section 6.2.4): in the patient (SCOORD3D), or, in the older SR classes that
+    know no third dimension, in its image (SCOORD).
     """
     series_uid = str(source.datasets[0].SeriesInstanceUID)
     slices = slices_of_lesion(lesion)
@@ -47,14 +50,17 @@ def lesion_group(
         algorithm_id=algorithm_identification(findings),
         measurements=_measurements(lesion),
         referenced_segment=sr.ReferencedSegment(
-            sop_class_uid=segmentation.SOPClassUID,
-            sop_instance_uid=segmentation.SOPInstanceUID,
-            segment_number=lesion.number,
+            sop_class_uid=segmentation.dataset.SOPClassUID,
+            sop_instance_uid=segmentation.dataset.SOPInstanceUID,
+            segment_number=segmentation.segment_number(lesion),
             source_images=_source_images(source, slices),
         ),
     )
     _insert_place(group[0].ContentSequence, place_of_lesion(source, lesion, slices))
-    group[0].ContentSequence.append(_centre(lesion, str(source.datasets[0].FrameOfReferenceUID)))
+    if form == "comprehensive-3d":
+        group[0].ContentSequence.append(_centre(lesion, str(source.datasets[0].FrameOfReferenceUID)))
+    else:
+        group[0].ContentSequence.append(_centre_in_image(source, lesion))
     return group
 
 
@@ -121,3 +127,20 @@ def _centre(lesion: Lesion, frame_of_reference_uid: str) -> sr.Scoord3DContentIt
         frame_of_reference_uid=frame_of_reference_uid,
         relationship_type=sr.RelationshipTypeValues.CONTAINS,
     )
+
+
+def _centre_in_image(source: SourceSeries, lesion: Lesion) -> sr.ScoordContentItem:
+    """The centre as a point of its slice: column and row from the image's upper left corner (PS3.3 C.18.6.1.1)."""
+    k, j, i = lesion.centre_index
+    row, column = source.geometry.stored_index(j, i)
+    point = sr.ScoordContentItem(
+        name=codes.CENTER,
+        graphic_type=sr.GraphicTypeValues.POINT,
+        graphic_data=np.array([[column + 0.5, row + 0.5]]),
+        relationship_type=sr.RelationshipTypeValues.CONTAINS,
+    )
+    plane = source.geometry.planes[k]
+    frames = None if plane.frame_number is None else [plane.frame_number]
+    image = sr.SourceImageForRegion(str(source.datasets[0].SOPClassUID), plane.sop_instance_uid, frames)
+    point.ContentSequence = sr.ContentSequence([image])
+    return point

@@ -12,16 +12,20 @@ from dicom_node.implementation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_V
 
 @dataclass(frozen=True)
 class EncodedObject:
-    """One result as it leaves: role "seg" or "sr", its identifiers, and the bytes of its file."""
+    """One result as it leaves: its role among the results of a series, its identifiers, and the bytes of its file.
+
+    kind: what destinations ask for (`dicom_node.result_kinds`), where several objects serve one kind; else the role.
+    """
 
     role: str
     sop_class_uid: str
     sop_instance_uid: str
     series_instance_uid: str
     data: bytes
+    kind: str
 
 
-def to_part10(role: str, dataset: Dataset) -> EncodedObject:
+def to_part10(role: str, dataset: Dataset, kind: str = "") -> EncodedObject:
     """`dataset` with preamble and file meta information, in the transfer syntax that it names.
 
     The implementation that the file names is this node, not the library that built the data set.
@@ -36,4 +40,5 @@ def to_part10(role: str, dataset: Dataset) -> EncodedObject:
         sop_instance_uid=str(dataset.SOPInstanceUID),
         series_instance_uid=str(dataset.SeriesInstanceUID),
         data=buffer.getvalue(),
+        kind=kind or role,
     )

@@ -2,9 +2,12 @@
 
 from collections.abc import Iterable, Sequence
 
+from highdicom.sr import CodedConcept
 from pydicom.dataset import Dataset
 from pydicom.valuerep import format_number_as_ds
 
+from dicom_node.codes import SOURCE_OF_PROCESSING, UNSPECIFIED_CALCULATION
+from dicom_node.encoding.context import EarlierReport
 from dicom_node.geometry import SlicePlane
 from dicom_node.read_series import SourceSeries
 from glianet.findings import Lesion
@@ -37,11 +40,29 @@ def refer_to_sources(segmentation: Dataset, sources: Sequence[Dataset], planes: 
         if plane.frame_number is not None:
             reference.ReferencedFrameNumber = plane.frame_number
     referenced = [images[uid] for uid in dict.fromkeys(plane.sop_instance_uid for plane in planes)]
-    segmentation.SourceImageSequence = [_instance_reference(image) for image in referenced]
+    _name_images(segmentation, referenced)
+
+
+def refer_to_series(result: Dataset, sources: Sequence[Dataset]) -> None:
+    """Let all frames of `result`, a map on a grid of its own, refer to all images of the source together."""
+    _name_images(result, sources)
+    derivation = Dataset()
+    derivation.DerivationCodeSequence = [CodedConcept.from_code(UNSPECIFIED_CALCULATION)]
+    derivation.SourceImageSequence = [_instance_reference(image) for image in sources]
+    for image in derivation.SourceImageSequence:
+        image.PurposeOfReferenceCodeSequence = [CodedConcept.from_code(SOURCE_OF_PROCESSING)]
+    result.SharedFunctionalGroupsSequence[0].DerivationImageSequence = [derivation]
+    for groups in result.PerFrameFunctionalGroupsSequence:
+        groups.pop("DerivationImageSequence", None)
+
+
+def _name_images(result: Dataset, images: Sequence[Dataset]) -> None:
+    """Source Image Sequence and Referenced Series Sequence: `images`, of one series, each once."""
+    result.SourceImageSequence = [_instance_reference(image) for image in images]
     series = Dataset()
-    series.SeriesInstanceUID = sources[0].SeriesInstanceUID
-    series.ReferencedInstanceSequence = [_instance_reference(image) for image in referenced]
-    segmentation.ReferencedSeriesSequence = [series]
+    series.SeriesInstanceUID = images[0].SeriesInstanceUID
+    series.ReferencedInstanceSequence = [_instance_reference(image) for image in images]
+    result.ReferencedSeriesSequence = [series]
 
 
 def slice_reference(source: SourceSeries, index: int) -> Dataset:
@@ -63,6 +84,21 @@ def list_evidence(document: Dataset, images: Sequence[Dataset]) -> None:
     study.StudyInstanceUID = document.StudyInstanceUID
     study.ReferencedSeriesSequence = [_series_reference(uid, members) for uid, members in series.items()]
     document.CurrentRequestedProcedureEvidenceSequence = [study]
+
+
+def predecessors(study_instance_uid: str, reports: Sequence[EarlierReport]) -> list[Dataset]:
+    """Predecessor Documents Sequence (PS3.3 C.17.2): the reports of the same study that a new one replaces."""
+    study = Dataset()
+    study.StudyInstanceUID = study_instance_uid
+    study.ReferencedSeriesSequence = []
+    for report in reports:
+        document, series = Dataset(), Dataset()
+        document.ReferencedSOPClassUID = report.sop_class_uid
+        document.ReferencedSOPInstanceUID = report.sop_instance_uid
+        series.SeriesInstanceUID = report.series_instance_uid
+        series.ReferencedSOPSequence = [document]
+        study.ReferencedSeriesSequence.append(series)
+    return [study]
 
 
 def _series_reference(uid: str, images: Sequence[Dataset]) -> Dataset:

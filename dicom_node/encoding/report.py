@@ -1,4 +1,4 @@
-"""DICOM Structured Report of an analysis, or of why there was none: Comprehensive 3D SR by TID 1500."""
+"""DICOM Structured Report of an analysis, or of why there was none, by PS3.16 TID 1500."""
 
 from collections.abc import Sequence
 
@@ -11,50 +11,66 @@ from dicom_node import codes
 from dicom_node.encoding import sentences
 from dicom_node.encoding.context import MANUFACTURER, RESEARCH_USE, ResultContext
 from dicom_node.encoding.lesion_group import algorithm_identification, lesion_group
-from dicom_node.encoding.references import list_evidence
+from dicom_node.encoding.references import list_evidence, predecessors
+from dicom_node.encoding.segmentation import EncodedSegmentation
 from dicom_node.encoding.source_attributes import identified_images, stand_in
 from dicom_node.encoding.stamp import equipment_arguments, stamp_result
 from dicom_node.read_series import SourceSeries
 from dicom_node.reasons import REASONS, Reason
+from dicom_node.result_kinds import REPORT, REPORTS, ReportForm
 from glianet.findings import Findings
 
-ROLE = "sr"
 Group = sr.VolumetricROIMeasurementsAndQualitativeEvaluations | sr.MeasurementsAndQualitativeEvaluations
+DOCUMENTS: dict[ReportForm, type[sr.Comprehensive3DSR | sr.ComprehensiveSR | sr.EnhancedSR]] = {
+    "comprehensive-3d": sr.Comprehensive3DSR,  # PS3.3 A.35.13
+    "comprehensive": sr.ComprehensiveSR,  # PS3.3 A.35.3
+    "enhanced": sr.EnhancedSR,  # PS3.3 A.35.2
+}
 
 
 def encode_report(
-    source: SourceSeries, findings: Findings, segmentation: Dataset | None, context: ResultContext
+    source: SourceSeries,
+    findings: Findings,
+    segmentations: Sequence[EncodedSegmentation],
+    context: ResultContext,
+    kind: str = REPORT,
 ) -> Dataset:
-    """The SR of `findings` (PS3.3 A.35.13, PS3.16 TID 1500): a group for each lesion, or "Absent".
+    """The SR of `findings` (PS3.16 TID 1500): a group for each lesion, or "Absent".
 
-    `segmentation` is the SEG of the same findings, None where there is no lesion.
+    segmentations: those of the same findings that the report refers to; none where there is no lesion. kind: one of
+    `result_kinds.REPORTS`.
     """
-    if segmentation is None:
+    form = REPORTS[kind][1]
+    if not findings.lesions:
         groups: list[Group] = [
             _outcome_group(source.datasets[0], codes.ABSENT, algorithm_identification(findings), context)
         ]
-        images = list(source.datasets)
     else:
-        groups = [lesion_group(source, findings, one, segmentation, context) for one in findings.lesions]
-        images = [*source.datasets, segmentation]
+        of_lesion = {lesion.number: one for one in segmentations for lesion in one.lesions}
+        groups = [
+            lesion_group(source, findings, lesion, of_lesion[lesion.number], context, form)
+            for lesion in findings.lesions
+        ]
+    images = [*source.datasets, *(one.dataset for one in segmentations)]
     statements = [
         (codes.SUMMARY, sentences.summary(findings)),
         (codes.COMMENT, RESEARCH_USE),
         (codes.PROCEDURE_DESCRIPTION, sentences.description_of_analysis(source, findings)),
     ]
-    document = _encode_document(images, groups, statements, context, analysed=True)
-    if segmentation is not None:
+    document = _encode_document(images, groups, statements, context, kind, analysed=True)
+    if findings.lesions:
         document.CodingSchemeIdentificationSequence = [codes.private_coding_scheme()]
     return document
 
 
 def encode_refusal(
-    headers: Sequence[Dataset], reason: Reason, detail: str, context: ResultContext
+    headers: Sequence[Dataset], reason: Reason, detail: str, context: ResultContext, kind: str = REPORT
 ) -> Dataset:
     """The SR that says that, and why, a series was not analysed: the outcome is Undetermined.
 
     Args:
         headers: of one instance or more; those of one series that can be referred to are named as evidence.
+        kind: one of `result_kinds.REPORTS`.
 
     Raises:
         NodeError: no header names its study, series and instance.
@@ -73,7 +89,7 @@ def encode_refusal(
         context.algorithm_name, context.algorithm_version, family=codes.ARTIFICIAL_INTELLIGENCE
     )
     group = _outcome_group(first, codes.UNDETERMINED, algorithm, context)
-    return _encode_document(images, [group], statements, context, analysed=False)
+    return _encode_document(images, [group], statements, context, kind, analysed=False)
 
 
 def _outcome_group(
@@ -96,11 +112,16 @@ def _encode_document(
     groups: Sequence[Group],
     statements: Sequence[tuple[Code, str]],
     context: ResultContext,
+    kind: str,
     *,
     analysed: bool,
 ) -> Dataset:
     header = images[0]
     series_uid = str(header.SeriesInstanceUID)
+    uid = context.result_uid(kind, "instance", series_uid)
+    replaced = context.superseded_by(kind, uid)
+    if replaced:
+        statements = [*statements, (codes.COMMENT, sentences.REPLACES)]
     content = sr.MeasurementReport(
         observation_context=_observation_context(context),
         procedure_reported=_procedures_reported(header),
@@ -109,12 +130,12 @@ def _encode_document(
     )
     _insert_statements(content[0].ContentSequence, statements)
     _separate(content[0])
-    document = sr.Comprehensive3DSR(
+    document = DOCUMENTS[REPORTS[kind][1]](
         evidence=[stand_in(image) for image in images],
         content=content,
-        series_instance_uid=context.result_uid(ROLE, "series", series_uid),
+        series_instance_uid=context.result_uid(kind, "series", series_uid),
         series_number=context.results.report_series_number,
-        sop_instance_uid=context.result_uid(ROLE, "instance", series_uid),
+        sop_instance_uid=uid,
         instance_number=1,
         is_complete=True,
         series_description=sentences.list_entry(
@@ -125,6 +146,8 @@ def _encode_document(
         **equipment_arguments(context),
     )
     list_evidence(document, images)
+    if replaced:
+        document.PredecessorDocumentsSequence = predecessors(str(header.StudyInstanceUID), replaced)
     stamp_result(document, header, context)
     return document
 

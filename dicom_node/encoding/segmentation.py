@@ -1,68 +1,105 @@
-"""DICOM Segmentation of the findings: one BINARY segment for each lesion, on the source's own grid."""
+"""DICOM Segmentation of the findings: a segment for each lesion, on the source's own grid."""
 
-import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import highdicom as hd
-import numpy as np
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
 
-from dicom_node.codes import (
-    ANEURYSM,
-    ARTIFICIAL_INTELLIGENCE,
-    CEREBRAL_ARTERY,
-    MORPHOLOGICALLY_ABNORMAL_STRUCTURE,
+from dicom_node.encoding.context import ResultContext
+from dicom_node.encoding.references import refer_to_sources, slices_of_lesion
+from dicom_node.encoding.segments import (
+    derive_dimension_uid,
+    describe_segments,
+    stand_in_slice,
+    stored_mask,
 )
-from dicom_node.encoding.context import MANUFACTURER, ResultContext, tracking_identifier
-from dicom_node.encoding.parameters import algorithm_parameters
-from dicom_node.encoding.references import position_key, refer_to_sources, slices_of_lesion
 from dicom_node.encoding.sentences import list_entry
-from dicom_node.encoding.source_attributes import stand_in, stated
 from dicom_node.encoding.stamp import equipment_arguments, stamp_result
 from dicom_node.errors import NodeError
-from dicom_node.geometry import SlicePlane
-from dicom_node.identifiers import derive_uid
 from dicom_node.read_series import SourceSeries
-from glianet.findings import Findings
+from dicom_node.result_kinds import SegmentationForm
+from glianet.findings import Findings, Lesion
 
-ROLE = "seg"
+BINARY = SegmentationForm()
 CONTENT_LABEL = "ANEURYSMS"  # CS
 CONTENT_DESCRIPTION = "Aneurysm candidates by algorithm - for research use only"  # LO
-GOLDEN_ANGLE = math.pi * (3 - math.sqrt(5))  # neighbouring numbers get hues that lie far apart
 
 
-def encode_segmentation(source: SourceSeries, findings: Findings, context: ResultContext) -> Dataset:
-    """The SEG of all lesions, segments in the order of `findings.lesions` (PS3.3 A.51, C.8.20).
+@dataclass(frozen=True)
+class EncodedSegmentation:
+    """A Segmentation, its role among the results, and the lesions of its segments, in their order."""
 
-    Only slices that hold a lesion become frames; each frame refers to the source image or frame of its slice.
+    role: str
+    dataset: Dataset
+    lesions: tuple[Lesion, ...]
+
+    def segment_number(self, lesion: Lesion) -> int:
+        """The number of the segment that is the lesion."""
+        return self.lesions.index(lesion) + 1
+
+
+def encode_segmentations(
+    source: SourceSeries, findings: Findings, context: ResultContext, form: SegmentationForm = BINARY
+) -> list[EncodedSegmentation]:
+    """All lesions in the order of `findings.lesions`: one SEG, or one for each (PS3.3 A.51, C.8.20).
+
+    Each frame refers to the source image or frame of its slice. Segments are numbered from 1 in each object.
 
     Raises:
         NodeError: there is no lesion, or the labels do not number the lesions from 1.
     """
     _check_numbers(findings)
-    slices = sorted({k for lesion in findings.lesions for k in slices_of_lesion(lesion)})
+    return list(_encode_each(source, findings, context, form))
+
+
+def _encode_each(
+    source: SourceSeries, findings: Findings, context: ResultContext, form: SegmentationForm
+) -> Iterator[EncodedSegmentation]:
+    if not form.apart:
+        mask = _encode(source, findings, findings.lesions, context, form, form.result_kind)
+        yield EncodedSegmentation(form.result_kind, mask, findings.lesions)
+        return
+    for lesion in findings.lesions:
+        role = f"{form.result_kind}-{lesion.number}"
+        yield EncodedSegmentation(role, _encode(source, findings, (lesion,), context, form, role), (lesion,))
+
+
+def _encode(
+    source: SourceSeries,
+    findings: Findings,
+    lesions: Sequence[Lesion],
+    context: ResultContext,
+    form: SegmentationForm,
+    role: str,
+) -> Dataset:
+    """A SEG with a segment for each of `lesions`."""
+    slices = sorted({k for lesion in lesions for k in slices_of_lesion(lesion)})
+    if form.empty_frames:
+        slices = list(range(source.geometry.shape[0]))
     planes = [source.geometry.planes[index] for index in slices]
     header = source.datasets[0]
     series_uid = str(header.SeriesInstanceUID)
     segmentation = hd.seg.Segmentation(
-        source_images=[_stand_in_slice(source, plane) for plane in planes],
-        pixel_array=_stored_mask(source, findings, slices),
-        segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
-        segment_descriptions=_describe_segments(findings, context, series_uid),
-        series_instance_uid=context.result_uid(ROLE, "series", series_uid),
+        source_images=[stand_in_slice(source, plane) for plane in planes],
+        pixel_array=stored_mask(source, findings, slices, lesions),
+        segmentation_type=hd.seg.SegmentationTypeValues[form.kind.upper()],
+        segment_descriptions=describe_segments(findings, lesions, context, series_uid),
+        series_instance_uid=context.result_uid(form.result_kind, "series", series_uid),
         series_number=context.results.segmentation_series_number,
-        sop_instance_uid=context.result_uid(ROLE, "instance", series_uid),
-        instance_number=1,
+        sop_instance_uid=context.result_uid(role, "instance", series_uid),
+        instance_number=lesions[0].number if form.apart else 1,
         content_label=CONTENT_LABEL,
         content_description=CONTENT_DESCRIPTION,
         series_description=list_entry(context.results.segmentation_series_description, header),
+        omit_empty_frames=not form.empty_frames,
         transfer_syntax_uid=ExplicitVRLittleEndian,
         specific_character_set=None,
         **equipment_arguments(context),
     )
     refer_to_sources(segmentation, source.datasets, planes)
-    _derive_dimension_uid(segmentation, context.result_uid(ROLE, "dimensions", series_uid))
+    derive_dimension_uid(segmentation, context.result_uid(role, "dimensions", series_uid))
     stamp_result(segmentation, header, context)
     return segmentation
 
@@ -71,78 +108,3 @@ def _check_numbers(findings: Findings) -> None:
     numbers = [lesion.number for lesion in findings.lesions]
     if not numbers or numbers != list(range(1, len(numbers) + 1)):
         raise NodeError(f"lesions are numbered {numbers}, not from 1 upwards", where="segmentation")
-
-
-def _stored_mask(source: SourceSeries, findings: Findings, slices: Sequence[int]) -> np.ndarray:
-    """Labels of `slices`: (slices, rows, columns) uint16, rows and columns as the source stores them."""
-    return np.ascontiguousarray(source.geometry.to_stored(findings.labels[slices]), dtype=np.uint16)
-
-
-def _stand_in_slice(source: SourceSeries, plane: SlicePlane) -> Dataset:
-    """A single CT slice with the geometry of `plane`: what the constructor needs of a source image.
-
-    A frame of a multi-frame source is given as a slice of its own; refer_to_sources then refers to the frame.
-    """
-    header = source.datasets[0]
-    slice_ = stand_in(header)
-    slice_.SOPInstanceUID = derive_uid("stand-in", plane.sop_instance_uid, str(plane.frame_number))
-    slice_.Rows, slice_.Columns = plane.rows, plane.columns
-    slice_.FrameOfReferenceUID = str(header.FrameOfReferenceUID)
-    slice_.PositionReferenceIndicator = stated(header, "PositionReferenceIndicator")
-    slice_.ImagePositionPatient = position_key(plane.position)
-    slice_.ImageOrientationPatient = position_key((*plane.row_direction, *plane.column_direction))
-    slice_.PixelSpacing = position_key(plane.pixel_spacing)
-    slice_.SpacingBetweenSlices = position_key(source.geometry.spacing[:1])[0]
-    slice_.SliceThickness = _slice_thickness(header) or slice_.SpacingBetweenSlices
-    return slice_
-
-
-def _slice_thickness(header: Dataset) -> str | None:
-    """Slice Thickness of a slice, or of the first frame of a multi-frame image, as it is written there."""
-    groups: Sequence[Dataset] = [
-        *header.get("SharedFunctionalGroupsSequence", []),
-        *header.get("PerFrameFunctionalGroupsSequence", [])[:1],
-    ]
-    measures = [group.PixelMeasuresSequence[0] for group in groups if group.get("PixelMeasuresSequence")]
-    thicknesses = (stated(item, "SliceThickness") for item in [header, *measures])
-    return next((str(thickness) for thickness in thicknesses if thickness), None)
-
-
-def _describe_segments(
-    findings: Findings, context: ResultContext, series_uid: str
-) -> list[hd.seg.SegmentDescription]:
-    algorithm = hd.AlgorithmIdentificationSequence(
-        name=findings.algorithm_name,
-        version=findings.algorithm_version,
-        family=ARTIFICIAL_INTELLIGENCE,
-        source=MANUFACTURER,
-        parameters=algorithm_parameters(findings),
-    )
-    return [
-        hd.seg.SegmentDescription(
-            segment_number=lesion.number,
-            segment_label=tracking_identifier(lesion.number),
-            segmented_property_category=MORPHOLOGICALLY_ABNORMAL_STRUCTURE,
-            segmented_property_type=ANEURYSM,
-            algorithm_type=hd.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
-            algorithm_identification=algorithm,
-            tracking_uid=context.tracking_uid(lesion.number, series_uid),
-            tracking_id=tracking_identifier(lesion.number),
-            anatomic_regions=[CEREBRAL_ARTERY],
-            display_color=_display_colour(lesion.number),
-        )
-        for lesion in findings.lesions
-    ]
-
-
-def _display_colour(number: int) -> hd.color.CIELabColor:
-    """A bright colour for lesion `number` that differs from every other lesion's."""
-    hue = number * GOLDEN_ANGLE
-    lightness = 58.0 + 14.0 * (number % 3)
-    return hd.color.CIELabColor(lightness, 60.0 * math.cos(hue), 60.0 * math.sin(hue))
-
-
-def _derive_dimension_uid(segmentation: Dataset, uid: str) -> None:
-    """highdicom draws this UID at random; identical findings shall give identical bytes."""
-    for item in (*segmentation.DimensionOrganizationSequence, *segmentation.DimensionIndexSequence):
-        item.DimensionOrganizationUID = uid

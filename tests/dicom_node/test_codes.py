@@ -7,6 +7,11 @@ from pydicom.sr.coding import Code
 from dicom_node import codes
 
 STANDARD = {
+    codes.SPATIAL_CONCEPT: standard.SCT.SpatialAndRelationalConcept,
+    codes.HEAD: standard.SCT.Head,
+    codes.NO_UNITS: standard.UCUM.NoUnits,
+    codes.UNSPECIFIED_CALCULATION: standard.DCM.UnspecifiedMethodOfCalculation,
+    codes.SOURCE_OF_PROCESSING: standard.DCM.SourceImageForImageProcessingOperation,
     codes.MORPHOLOGICALLY_ABNORMAL_STRUCTURE: standard.SCT.MorphologicallyAbnormalStructure,
     codes.ANEURYSM: standard.SCT.Aneurysm,
     codes.CEREBRAL_ARTERY: standard.SCT.StructureOfCerebralArtery,
@@ -29,7 +34,7 @@ STANDARD = {
     codes.PROCESSING_EQUIPMENT: standard.DCM.ProcessingEquipment,
     codes.DEVICE: standard.DCM.Device,
 }
-OWN = {codes.MEAN_SCORE, codes.MAXIMUM_SCORE, codes.REGIONAL_RISK}
+OWN = {codes.MEAN_SCORE, codes.MAXIMUM_SCORE, codes.REGIONAL_RISK, codes.RISK_MAP}
 ALL = [value for value in vars(codes).values() if isinstance(value, Code)]
 
 

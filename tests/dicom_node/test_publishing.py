@@ -1,13 +1,18 @@
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from pydicom import dcmread
+from pydicom import Dataset, dcmread
 
 from dicom_node import publishing
+from dicom_node.encoding import encode_results
 from dicom_node.reasons import Reason
+from glianet.findings import Findings
 from storage.errors import DiskFull
-from storage.outbox import deliveries
+from storage.outbox import claim_delivery, delivered, deliveries, earlier_results
+from storage.reanalysis import reanalyse
 from storage.states import DeliveryState, SeriesState
 from tests.support.head_series import HeadSeries, change
 from tests.support.pipeline import Pipeline, no_lesion, one_lesion, open_pipeline, small_series
@@ -232,14 +237,15 @@ def test_each_destination_gets_what_its_profile_says(tmp_path: Path) -> None:
         pipeline.conclude(series, one_lesion(series))
         pipeline.publish()
         pages = ["key-image-1", "key-image-2"]
-        assert set(result_files(pipeline)) == {f"{role}.dcm" for role in ("seg", "sr", *pages)}
+        others = ["pdf", "presentation-state"]
+        assert set(result_files(pipeline)) == {f"{role}.dcm" for role in ("seg", "sr", *pages, *others)}
         rows = deliveries(pipeline.db, pipeline.row(series).id)
         found = {row.destination: [one.role for one in row.objects] for row in rows}
         assert found == {
             "standard": ["seg", "sr"],
             "viewer-without-seg": ["sr", *pages],
-            "archive": ["seg", "sr", *pages],
-        }
+            "archive": ["seg", "sr", *pages, *others],
+        }, "no map was kept that could be sent"
 
 
 def test_a_destination_of_segs_alone_gets_no_delivery_where_there_is_none(tmp_path: Path) -> None:
@@ -273,7 +279,7 @@ def test_findings_go_out_without_pictures_where_these_alone_fail(
     def damaged(*_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(publishing, "read_volume", damaged)
+    monkeypatch.setattr(encode_results, "read_volume", damaged)
     with open_pipeline(tmp_path / "node", destination=tables) as pipeline:
         series = accepted(pipeline, tmp_path)
         pipeline.conclude(series, one_lesion(series))
@@ -284,3 +290,67 @@ def test_findings_go_out_without_pictures_where_these_alone_fail(
         rows = deliveries(pipeline.db, pipeline.row(series).id)
         found = {row.destination: [one.role for one in row.objects] for row in rows}
         assert found == {"standard": ["seg", "sr"], "viewer-without-seg": ["sr", "key-image-1"]}
+
+
+def report_of(pipeline: Pipeline, series: HeadSeries) -> Dataset:
+    *_, delivery = deliveries(pipeline.db, pipeline.row(series).id)
+    return dcmread(pipeline.folders.results / delivery.objects[-1].path)
+
+
+def take_all(pipeline: Pipeline, series: HeadSeries) -> None:
+    claim = claim_delivery(pipeline.db, "pacs", "router:1:pacs", pipeline.clock(), timedelta(minutes=5))
+    assert claim is not None
+    delivered(pipeline.db, claim, [], pipeline.clock())
+
+
+def analyse_again(pipeline: Pipeline, series: HeadSeries, findings: Findings) -> None:
+    reanalyse(pipeline.db, series.uid, "user:jo", pipeline.clock())
+    pipeline.clock.advance(3600)
+    pipeline.assemble()
+    pipeline.conclude(series, findings)
+    pipeline.publish()
+
+
+def test_a_report_with_other_weights_names_the_one_that_it_replaces(pipeline: Pipeline, analysed: HeadSeries) -> None:
+    pipeline.publish()
+    first = report_of(pipeline, analysed)
+    assert "PredecessorDocumentsSequence" not in first
+    take_all(pipeline, analysed)
+    analyse_again(pipeline, analysed, replace(one_lesion(analysed), weights_sha256="cd" * 32))
+    second = report_of(pipeline, analysed)
+    assert second.SOPInstanceUID != first.SOPInstanceUID
+    assert second.SeriesInstanceUID != first.SeriesInstanceUID
+    (study,) = second.PredecessorDocumentsSequence
+    (series,) = study.ReferencedSeriesSequence
+    (document,) = series.ReferencedSOPSequence
+    assert study.StudyInstanceUID == analysed.study_uid
+    assert series.SeriesInstanceUID == first.SeriesInstanceUID
+    assert document.ReferencedSOPInstanceUID == first.SOPInstanceUID
+    comments = [item.TextValue for item in second.ContentSequence if item.ValueType == "TEXT"]
+    assert any("replaces an earlier one" in comment for comment in comments)
+
+
+def test_the_same_analysis_again_gives_the_same_bytes(pipeline: Pipeline, analysed: HeadSeries) -> None:
+    """Concluded at another time, under the same UIDs: what went out before goes out again."""
+    pipeline.publish()
+    row = pipeline.row(analysed)
+    (first,) = deliveries(pipeline.db, row.id)
+    take_all(pipeline, analysed)
+    analyse_again(pipeline, analysed, one_lesion(analysed))
+    _, second = deliveries(pipeline.db, row.id)
+    assert (first.revision, second.revision) == (1, 2)
+    assert [one.sha256 for one in second.objects] == [one.sha256 for one in first.objects]
+    assert [one.path for one in second.objects] != [one.path for one in first.objects]
+
+
+def test_what_was_never_tried_has_no_successor(pipeline: Pipeline, tmp_path: Path) -> None:
+    """A late slice withdraws the results before they were sent: no archive knows them."""
+    series = small_series(tmp_path)
+    pipeline.receive(series.files[:-1])
+    pipeline.quiet()
+    pipeline.assemble()
+    pipeline.conclude(series, one_lesion(series))
+    pipeline.receive(series.files[-1:])
+    row = pipeline.row(series)
+    assert row.revision == 2
+    assert earlier_results(pipeline.db, row.id, 2) == []

@@ -114,13 +114,23 @@ def test_settings_are_frozen() -> None:
     [
         ({}, {"seg", "sr"}),
         ({"profile": "viewer-without-seg"}, {"sr", "key-image"}),
-        ({"profile": "archive"}, {"seg", "sr", "key-image"}),
+        ({"profile": "archive"}, {"seg", "sr", "key-image", "presentation-state", "probability", "risk-map", "pdf"}),
         ({"key_images": "on"}, {"seg", "sr", "key-image"}),
-        ({"profile": "archive", "report": "off"}, {"seg", "key-image"}),
+        ({"key_images": "on", "report": "off"}, {"seg", "key-image"}),
+        ({"pdf": "on", "report": "off"}, {"seg", "pdf"}),
+        ({"risk_map": "on", "risk_map_form": "segmentation"}, {"seg", "sr", "risk-map-segmentation"}),
+        ({"report_form": "enhanced"}, {"seg", "sr-enhanced"}),
+        ({"segmentation_per_lesion": True}, {"seg-each", "sr-each"}),
+        (
+            {"segmentation_type": "labelmap", "omit_empty_frames": False, "report_form": "comprehensive"},
+            {"seg-labelmap-all-frames", "sr-labelmap-all-frames-comprehensive"},
+        ),
         ({"profile": "viewer-without-seg", "segmentation": "on", "key_images": "off"}, {"seg", "sr"}),
     ],
 )
-def test_a_destination_gets_what_its_profile_and_switches_say(switches: dict[str, str], expected: set[str]) -> None:
+def test_a_destination_gets_what_its_profile_and_switches_say(
+    switches: dict[str, str | bool], expected: set[str]
+) -> None:
     pacs = {"name": "pacs", "ae_title": "PACS", "host": "127.0.0.1", "port": 104}
     assert DestinationSettings.model_validate({**pacs, **switches}).wanted == expected
 
@@ -131,5 +141,5 @@ def test_a_destination_that_would_get_nothing_is_refused(tmp_path: Path) -> None
         '[[destination]]\nname = "pacs"\nae_title = "PACS"\nhost = "h"\nport = 104\n'
         'segmentation = "off"\nreport = "off"\n'
     )
-    with pytest.raises(ConfigurationError, match="at least one of segmentation, report and key_images must be on"):
+    with pytest.raises(ConfigurationError, match="at least one of segmentation, report, .* must be on"):
         load_settings(config)

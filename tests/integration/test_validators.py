@@ -19,11 +19,18 @@ import SimpleITK
 from pydicom import dcmread
 
 from dicom_node.encoding.encode_results import encode_refusal_results, encode_results
-from dicom_node.read_series import SourceSeries, read_volume
+from dicom_node.read_series import SourceSeries
 from dicom_node.reasons import Reason
 from glianet.findings import Findings
 from tests.support.ct_source import PRONE, CtSource, write_ct
-from tests.support.made_findings import Block, make_context, make_findings, many_blocks, read_source
+from tests.support.made_findings import (
+    WITH_KEY_IMAGES,
+    Block,
+    make_context,
+    make_findings,
+    many_blocks,
+    read_source,
+)
 
 OBLIQUE = (0.981627183447664, 0.0, 0.1908089953765448, 0.0, 1.0, 0.0)  # 11 degrees about the y axis
 TILTED = (1.0, 0.0, 0.0, 0.0, 0.9902680687415704, -0.1391731009600654)  # 8 degrees about the x axis
@@ -84,7 +91,7 @@ def encoded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     source = read_source(folder / "source", case.source)
     findings = make_findings(source, case.blocks(source))
     files = {}
-    for result in encode_results(source, findings, make_context(), lambda: read_volume(source)):
+    for result in encode_results(source, findings, make_context(), WITH_KEY_IMAGES):
         files[result.role] = folder / f"{result.role}.dcm"
         files[result.role].write_bytes(result.data)
     pages = [file for role, file in files.items() if role.startswith("key-image")]
@@ -114,6 +121,39 @@ def test_dciodvfy_finds_no_error(encoded: Encoded) -> None:
         assert complaints(page) == set()
 
 
+# This dciodvfy does not know Label Map Segmentation Storage (PS3.6, 2025) and so takes a segment for out of place.
+UNKNOWN_LABEL_MAP = (
+    "Error - Shall not be present for Referenced SOP Class that is not segmentation - attribute "
+    "<ReferencedSegmentNumber>"
+)
+FORMS = (
+    "seg-all-frames",
+    "seg-each",
+    "seg-labelmap",
+    "sr-comprehensive",
+    "sr-enhanced",
+    "sr-labelmap-all-frames-each-enhanced",
+)
+
+
+@pytest.mark.parametrize("case", ["axial", "oblique", "enhanced"])
+def test_dciodvfy_finds_no_error_in_the_other_forms(tmp_path: Path, case: str) -> None:
+    source = read_source(tmp_path / "source", CASES[case].source)
+    for result in encode_results(source, make_findings(source, BLOCKS), make_context(), FORMS):
+        file = tmp_path / f"{result.role}.dcm"
+        file.write_bytes(result.data)
+        assert complaints(file) - {UNKNOWN_LABEL_MAP} == set(), result.role
+
+
+@pytest.mark.parametrize("kind", ["sr-comprehensive", "sr-enhanced", "sr-each"])
+def test_pixelmed_finds_no_error_in_the_other_reports(tmp_path: Path, kind: str) -> None:
+    source = read_source(tmp_path / "source", SMALL)
+    *_, report = encode_results(source, make_findings(source, BLOCKS), make_context(), [kind])
+    file = tmp_path / "sr.dcm"
+    file.write_bytes(report.data)
+    assert pixelmed_complaints("DicomSRValidator", file) == []
+
+
 def test_dciodvfy_would_find_an_error(tmp_path: Path) -> None:
     """The check above can fail: an image without its type is complained about."""
     (file,) = write_ct(tmp_path, CtSource(slices=1).with_attributes(ImageType=None))
@@ -124,10 +164,10 @@ def test_dciodvfy_would_find_an_error(tmp_path: Path) -> None:
 def test_dciodvfy_accepts_reports_without_lesions(tmp_path: Path, case: str) -> None:
     source = read_source(tmp_path / "source", SMALL)
     if case == "negative":
-        results = encode_results(source, make_findings(source, []), make_context(), lambda: read_volume(source))
+        results = encode_results(source, make_findings(source, []), make_context(), WITH_KEY_IMAGES)
     else:
         results = encode_refusal_results(
-            source.datasets, Reason.MISSING_SLICE, "gap 1.2 mm", make_context(), with_key_image=True
+            source.datasets, Reason.MISSING_SLICE, "gap 1.2 mm", make_context(), wanted=WITH_KEY_IMAGES
         )
     assert [result.role for result in results] == ["sr", "key-image-1"]
     for result in results:

@@ -7,8 +7,10 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
+from pydicom import Dataset
 
 from dicom_node.encoding.context import ResultContext
+from dicom_node.encoding.segmentation import encode_segmentations
 from dicom_node.read_series import SourceSeries, inspect_series, read_headers
 from dicom_node.settings import AssemblySettings, ResultsSettings, SelectionSettings
 from glianet.findings import Findings, Lesion
@@ -18,6 +20,7 @@ WEIGHTS = "0f1e2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c4b5a69788796a5b4c3d2e1f0"
 ANY_CT = SelectionSettings(
     minimum_slices=2, maximum_slice_spacing_mm=5.0, maximum_axial_angle_degrees=45.0, refused_image_types=()
 )
+WITH_KEY_IMAGES = frozenset(("seg", "sr", "key-image"))
 Block = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
 
 
@@ -89,6 +92,12 @@ def make_context(**changes: object) -> ResultContext:
         instances_digest="digest",
     )
     return replace(context, **changes)  # type: ignore[arg-type]
+
+
+def encode_segmentation(source: SourceSeries, findings: Findings, context: ResultContext) -> Dataset:
+    """The one SEG of all lesions."""
+    (encoded,) = encode_segmentations(source, findings, context)
+    return encoded.dataset
 
 
 def many_blocks(source: SourceSeries, count: int) -> list[Block]:

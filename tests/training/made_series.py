@@ -12,13 +12,12 @@ from numpy.typing import NDArray
 from pydicom import Dataset, dcmread
 from pydicom.sr.coding import Code
 
-from dicom_node.encoding.segmentation import encode_segmentation
 from dicom_node.read_series import SourceSeries, inspect_series, read_headers
 from dicom_node.settings import AssemblySettings
 from glianet.findings import Findings
 from tests.support.ct_source import AXIAL, CtSource, write_ct
 from tests.support.head_series import change
-from tests.support.made_findings import ANY_CT, Block, make_context, make_findings
+from tests.support.made_findings import ANY_CT, Block, encode_segmentation, make_context, make_findings
 
 KEY = b"0123456789abcdef0123456789abcdef"
 BLOCKS: list[Block] = [((3, 6), (5, 12), (10, 20)), ((7, 9), (13, 17), (2, 9))]

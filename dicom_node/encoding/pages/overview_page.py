@@ -39,9 +39,13 @@ Ring = tuple[float, float, float]
 
 
 def draw_overview_page(
-    volume: Volume, findings: Findings, images: list[str], series: str, footer: list[str]
+    volume: Volume, findings: Findings, images: list[str], series: str, footer: list[str], *, pages: int
 ) -> Picture:
-    """(1024, 1024, 3) uint8 RGB. images: for each lesion, its centre's slice in the source; series: which that is."""
+    """(1024, 1024, 3) uint8 RGB.
+
+    images: for each lesion, its centre's slice in the source; series: which that is; pages: how many lesions at most
+    have pages of their own.
+    """
     count = len(findings.lesions)
     sheet = new_sheet("1 aneurysm candidate" if count == 1 else f"{count} aneurysm candidates")
     left = (PAGE - 2 * SIDE - GAP) // 2
@@ -50,7 +54,7 @@ def draw_overview_page(
         frame = _frame(volume, findings, plane.axis)
         draw_panel(sheet, volume, Panel(frame, corner, caption(volume, frame)))
         _draw_marks(sheet, volume, findings, frame, corner)
-    _draw_table(sheet, findings, images, left + SIDE + GAP + 18, HEADER + SIDE + GAP + 8)
+    _draw_table(sheet, findings, images, left + SIDE + GAP + 18, HEADER + SIDE + GAP + 8, pages)
     sheet.paragraph(
         HEADER + 2 * SIDE + GAP + 10,
         f"Images are those of {series}, window 600/200 HU. A radiologist has to confirm or reject each candidate; "
@@ -172,7 +176,7 @@ def _meet(one: Box, other: Box) -> bool:
     return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
-def _draw_table(sheet: Sheet, findings: Findings, images: list[str], left: int, top: int) -> None:
+def _draw_table(sheet: Sheet, findings: Findings, images: list[str], left: int, top: int, pages: int) -> None:
     for name, x in COLUMNS:
         sheet.text((left + x, top), name, size=SMALL, colour=GREY)
     for row, (lesion, image) in enumerate(zip(findings.lesions[:ROWS], images, strict=False), start=1):
@@ -186,5 +190,6 @@ def _draw_table(sheet: Sheet, findings: Findings, images: list[str], left: int, 
         for (_, x), value in zip(COLUMNS, values, strict=True):
             sheet.text((left + x, top + 30 * row), value, size=TEXT, colour=WHITE if x else AMBER)
     if len(findings.lesions) > ROWS:
-        more = f"and {len(findings.lesions) - ROWS} more, each on a page of its own"
+        paged = "each on a page of its own" if len(findings.lesions) <= pages else f"pages up to number {pages}"
+        more = f"and {len(findings.lesions) - ROWS} more, {paged}"
         sheet.text((left, top + 30 * (ROWS + 1)), more, size=SMALL, colour=GREY)

@@ -9,9 +9,8 @@ from pydicom import dcmread
 
 from dicom_node.demo.archive_client import received_results, save_pictures
 from dicom_node.encoding.encode_results import encode_results
-from dicom_node.read_series import read_volume
 from tests.support.ct_source import CtSource
-from tests.support.made_findings import make_context, make_findings, read_source
+from tests.support.made_findings import WITH_KEY_IMAGES, make_context, make_findings, read_source
 
 BLOCKS = [((2, 6), (10, 16), (20, 25)), ((8, 9), (1, 4), (2, 5))]
 
@@ -20,7 +19,7 @@ def test_results_are_read_back_and_key_images_become_pictures(tmp_path: Path) ->
     source = read_source(tmp_path / "source", CtSource(slices=12, rows=24, columns=30))
     findings = make_findings(source, BLOCKS)
     (tmp_path / "archive").mkdir()
-    for encoded in encode_results(source, findings, make_context(), lambda: read_volume(source)):
+    for encoded in encode_results(source, findings, make_context(), WITH_KEY_IMAGES):
         (tmp_path / "archive" / f"{encoded.sop_instance_uid}.dcm").write_bytes(encoded.data)
     results = received_results(tmp_path / "archive")
     assert (len(results.segmentations), len(results.reports), len(results.key_images)) == (1, 1, 3)

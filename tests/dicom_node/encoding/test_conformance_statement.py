@@ -4,7 +4,16 @@ from pathlib import Path
 
 import pytest
 from pydicom.sr.coding import Code
-from pydicom.uid import Comprehensive3DSRStorage, SecondaryCaptureImageStorage, SegmentationStorage
+from pydicom.uid import (
+    Comprehensive3DSRStorage,
+    ComprehensiveSRStorage,
+    EncapsulatedPDFStorage,
+    EnhancedSRStorage,
+    GrayscaleSoftcopyPresentationStateStorage,
+    ParametricMapStorage,
+    SecondaryCaptureImageStorage,
+    SegmentationStorage,
+)
 
 from dicom_node import codes
 from dicom_node.encoding.segmentation import CONTENT_LABEL
@@ -12,6 +21,7 @@ from dicom_node.implementation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_V
 from dicom_node.network_library import VERIFICATION
 from dicom_node.receiver import store
 from dicom_node.receiver.contexts import STORAGE_SOP_CLASSES, TRANSFER_SYNTAXES
+from dicom_node.result_kinds import LABEL_MAP_STORAGE
 from glianet import __version__
 
 STATEMENT = (Path(__file__).parents[3] / "docs" / "conformance.md").read_text(encoding="utf-8")
@@ -27,7 +37,17 @@ def test_every_code_stands_in_it_with_scheme_and_meaning(name: str) -> None:
 
 
 def test_sop_classes_stand_in_it() -> None:
-    created = SegmentationStorage, Comprehensive3DSRStorage, SecondaryCaptureImageStorage
+    created = (
+        SegmentationStorage,
+        LABEL_MAP_STORAGE,
+        Comprehensive3DSRStorage,
+        ComprehensiveSRStorage,
+        EnhancedSRStorage,
+        SecondaryCaptureImageStorage,
+        GrayscaleSoftcopyPresentationStateStorage,
+        ParametricMapStorage,
+        EncapsulatedPDFStorage,
+    )
     for uid in (VERIFICATION, *STORAGE_SOP_CLASSES, *created):
         assert f"| {uid} |" in STATEMENT
 

@@ -8,17 +8,24 @@ import pytest
 from pydicom import Dataset, dcmread
 from pydicom.uid import SecondaryCaptureImageStorage
 
+from dicom_node.encoding import encode_results as encode_results_module
 from dicom_node.encoding import key_images
 from dicom_node.encoding.check_key_images import check_key_images
 from dicom_node.encoding.encode_results import EncodedObject, encode_refusal_results, encode_results
-from dicom_node.encoding.key_images import kind_of
 from dicom_node.encoding.pages import overview_page
 from dicom_node.errors import NodeError
-from dicom_node.read_series import read_headers, read_volume
+from dicom_node.read_series import SourceSeries, read_headers
 from dicom_node.reasons import Reason
 from glianet.volume import Volume
 from tests.support.ct_source import CtSource, write_ct
-from tests.support.made_findings import Block, make_context, make_findings, read_source
+from tests.support.made_findings import (
+    WITH_KEY_IMAGES,
+    Block,
+    make_context,
+    make_findings,
+    many_blocks,
+    read_source,
+)
 
 SMALL = CtSource(slices=12, rows=24, columns=30)
 BLOCKS: list[Block] = [((2, 6), (10, 16), (20, 25)), ((8, 9), (1, 4), (2, 5))]
@@ -26,8 +33,8 @@ BLOCKS: list[Block] = [((2, 6), (10, 16), (20, 25)), ((8, 9), (1, 4), (2, 5))]
 
 def _pages(folder: Path, wanted: CtSource = SMALL, blocks: list[Block] = BLOCKS) -> list[EncodedObject]:
     source = read_source(folder, wanted)
-    objects = encode_results(source, make_findings(source, blocks), make_context(), lambda: read_volume(source))
-    return [one for one in objects if kind_of(one.role) == "key-image"]
+    objects = encode_results(source, make_findings(source, blocks), make_context(), WITH_KEY_IMAGES)
+    return [one for one in objects if one.kind == "key-image"]
 
 
 def _read(pages: list[EncodedObject]) -> list[Dataset]:
@@ -66,13 +73,16 @@ def test_the_same_findings_give_the_same_bytes(tmp_path: Path) -> None:
     assert [page.data for page in first] == [page.data for page in second]
 
 
-def test_nothing_found_is_a_page_of_words_and_needs_no_pixels(tmp_path: Path) -> None:
+def test_nothing_found_is_a_page_of_words_and_needs_no_pixels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     source = read_source(tmp_path, SMALL)
 
-    def pixels() -> Volume:
+    def pixels(source: SourceSeries) -> Volume:
         raise AssertionError("no pixel is needed")
 
-    objects = encode_results(source, make_findings(source, []), make_context(), pixels)
+    monkeypatch.setattr(encode_results_module, "read_volume", pixels)
+    objects = encode_results(source, make_findings(source, []), make_context(), WITH_KEY_IMAGES)
     assert [one.role for one in objects] == ["sr", "key-image-1"]
     assert _read(list(objects[1:]))[0].pixel_array.any()
 
@@ -81,7 +91,7 @@ def test_a_series_that_was_not_analysed_gets_a_page_too(tmp_path: Path) -> None:
     headers = read_headers(write_ct(tmp_path, SMALL))
     arguments = headers, Reason.MISSING_SLICE, "a gap of 1.2 mm", make_context(weights_sha256="")
     assert [one.role for one in encode_refusal_results(*arguments)] == ["sr"]
-    objects = encode_refusal_results(*arguments, with_key_image=True)
+    objects = encode_refusal_results(*arguments, wanted=WITH_KEY_IMAGES)
     assert [one.role for one in objects] == ["sr", "key-image-1"]
     (image,) = _read(list(objects[1:]))
     assert image.StudyInstanceUID == headers[0].StudyInstanceUID
@@ -119,3 +129,11 @@ def test_a_page_that_cannot_be_drawn_is_an_error_of_the_node(tmp_path: Path, mon
     monkeypatch.setattr(overview_page, "_draw_marks", fail)
     with pytest.raises(NodeError, match="cannot be encoded: ValueError: no room"):
         _pages(tmp_path)
+
+
+def test_the_first_lesions_alone_have_pages_where_there_are_very_many(tmp_path: Path) -> None:
+    """70 lesions: the overview, which says so, and 60 pages."""
+    source = read_source(tmp_path, CtSource(slices=40, rows=48, columns=60))
+    findings = make_findings(source, many_blocks(source, 70))
+    objects = encode_results(source, findings, make_context(), WITH_KEY_IMAGES)
+    assert len([one for one in objects if one.kind == "key-image"]) == 61

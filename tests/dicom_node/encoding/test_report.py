@@ -9,7 +9,7 @@ from pydicom import Dataset
 
 from dicom_node.encoding.encode_results import encode_results
 from dicom_node.encoding.report import encode_refusal, encode_report
-from dicom_node.encoding.segmentation import encode_segmentation
+from dicom_node.encoding.segmentation import encode_segmentations
 from dicom_node.read_series import SourceSeries
 from dicom_node.reasons import REASONS, Reason
 from dicom_node.settings import ResultsSettings
@@ -28,7 +28,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> SourceSeries:
 def report(source: SourceSeries) -> Dataset:
     findings = make_findings(source, BLOCKS)
     return encode_report(
-        source, findings, encode_segmentation(source, findings, make_context()), make_context()
+        source, findings, encode_segmentations(source, findings, make_context()), make_context()
     )
 
 
@@ -97,7 +97,7 @@ def test_scores_do_not_pass_for_probabilities(report: Dataset) -> None:
 
 
 def test_group_and_segment_share_their_tracking(source: SourceSeries, report: Dataset) -> None:
-    segmentation = encode_segmentation(source, make_findings(source, BLOCKS), make_context())
+    segmentation = encode_segmentations(source, make_findings(source, BLOCKS), make_context())[0].dataset
     for group, segment in zip(groups(report), segmentation.SegmentSequence, strict=True):
         assert find(group, "112039")[0].TextValue == segment.TrackingID
         assert segment.TrackingUID == find(group, "112040")[0].UID
@@ -163,7 +163,7 @@ def test_evidence_is_every_analysed_image_and_the_segmentation(source: SourceSer
 def test_multi_frame_images_are_named_by_frame(tmp_path: Path) -> None:
     source = read_source(tmp_path, CtSource(kind="enhanced"))
     findings = make_findings(source, BLOCKS)
-    segmentation = encode_segmentation(source, findings, make_context())
+    segmentation = encode_segmentations(source, findings, make_context())
     document = encode_report(source, findings, segmentation, make_context())
     (image,) = find(groups(document)[0], "121233")
     reference = image.ReferencedSOPSequence[0]
@@ -178,7 +178,7 @@ def test_device_observer_is_the_node(report: Dataset) -> None:
 
 
 def test_negative_report_says_absent_and_excludes_nothing(source: SourceSeries) -> None:
-    document = encode_report(source, make_findings(source, []), None, make_context())
+    document = encode_report(source, make_findings(source, []), [], make_context())
     (group,) = groups(document)
     assert coded(find(group, "85659009")[0]) == ("272519000", "SCT")
     assert not find(group, "121071")  # no reader may take "Finding: Aneurysm" out of a negative report
@@ -223,13 +223,13 @@ def test_refusal_of_a_single_image_reads_well(source: SourceSeries) -> None:
 
 def test_series_list_tells_reports_of_one_study_apart(source: SourceSeries) -> None:
     findings = make_findings(source, [])
-    analysed = encode_report(source, findings, None, make_context())
+    analysed = encode_report(source, findings, [], make_context())
     assert analysed.SeriesDescription == "GLIA-Net report (research), series 4"
     refused = encode_refusal(source.datasets, Reason.NOT_AXIAL, "31 degrees", make_context())
     assert refused.SeriesDescription == "GLIA-Net report (research), series 4 not analysed"
     long = "x" * 55  # with ", series 4" 65 characters, one too many for VR LO
     context = make_context(results=ResultsSettings(report_series_description=long))
-    assert encode_report(source, findings, None, context).SeriesDescription == long
+    assert encode_report(source, findings, [], context).SeriesDescription == long
 
 
 def procedure(value: str, scheme: str, meaning: str) -> Dataset:
@@ -248,7 +248,7 @@ def procedure(value: str, scheme: str, meaning: str) -> Dataset:
 )
 def test_procedure_reported_is_the_sources_own(tmp_path: Path, codes: Any, expected: tuple[str, str]) -> None:
     source = read_source(tmp_path, CtSource(slices=3).with_attributes(ProcedureCodeSequence=codes))
-    document = encode_report(source, make_findings(source, []), None, make_context())
+    document = encode_report(source, make_findings(source, []), [], make_context())
     assert [coded(item) for item in find(document, "121058")] == [expected]
 
 
@@ -256,7 +256,7 @@ def test_procedure_reported_keeps_the_version_of_its_scheme(tmp_path: Path) -> N
     item = procedure("KCT1", "99KIS", "CTA")
     item.CodingSchemeVersion = "2024"
     source = read_source(tmp_path, CtSource(slices=3).with_attributes(ProcedureCodeSequence=[item]))
-    document = encode_report(source, make_findings(source, []), None, make_context())
+    document = encode_report(source, make_findings(source, []), [], make_context())
     assert find(document, "121058")[0].ConceptCodeSequence[0].CodingSchemeVersion == "2024"
 
 
@@ -268,7 +268,7 @@ def test_single_lesion_and_missing_numbers_read_well(tmp_path: Path) -> None:
     findings = make_findings(source, [((1, 2), (3, 6), (3, 6))])
     objects = encode_results(source, findings, make_context())
     assert [encoded.role for encoded in objects] == ["seg", "sr"]
-    segmentation = encode_segmentation(source, findings, make_context())
+    segmentation = encode_segmentations(source, findings, make_context())
     document = encode_report(source, findings, segmentation, make_context())
     assert text(document, "121111").startswith(
         "1 aneurysm candidate found by the algorithm, with a maximum diameter"

@@ -8,10 +8,16 @@ import pytest
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from dicom_node.encoding.part10 import to_part10
-from dicom_node.encoding.segmentation import encode_segmentation
 from dicom_node.errors import NodeError
 from tests.support.ct_source import PRONE, ROOT, CtSource
-from tests.support.made_findings import WEIGHTS, make_context, make_findings, many_blocks, read_source
+from tests.support.made_findings import (
+    WEIGHTS,
+    encode_segmentation,
+    make_context,
+    make_findings,
+    many_blocks,
+    read_source,
+)
 
 OBLIQUE = (0.9816271834476640, 0.0, 0.1908089953765448, 0.0, 1.0, 0.0)  # 11 degrees about the y axis
 TURNED = (0.0, 1.0, 0.0, -1.0, 0.0, 0.0)  # patient on the side: rows run along y

@@ -217,7 +217,7 @@ IN_SEGMENTATION: dict[Change, str] = {
     turn_the_orientation: "the orientation of a frame",
     widen_the_pixels: "the pixel spacing",
     widen_the_slices: "the volume is 21.45",  # 143 voxels of 0.15 mm3: the report is then the wrong one
-    drop_a_segment: r"the segments are \[1\], the lesions \[1, 2\]",
+    drop_a_segment: r"it has 1 segments for 2 lesions",
     repeat_a_tracking_uid: "tracking UIDs repeat",
     change_the_segments_tracking_uid: "the tracking UID is not the segment's",
     put_both_on_the_same_voxels: "two segments share a voxel",

@@ -40,7 +40,7 @@ def test_the_overview_marks_every_lesion_and_leaves_it_visible(count: int) -> No
     """Each ball is 400 HU: 212 of 255 in the window; no mark, number or letter lies on the middle of one."""
     places = [(40 + 3 * (n % 8), 40 + 13 * (n // 5), 30 + 20 * (n % 5)) for n in range(count)]
     volume, findings = _findings(*places, radius=2)
-    page = draw_overview_page(volume, findings, [str(n) for n in range(count)], "series 2", FOOTER)
+    page = draw_overview_page(volume, findings, [str(n) for n in range(count)], "series 2", FOOTER, pages=60)
     assert page.shape == (PAGE, PAGE, 3) and page.dtype == np.uint8
     panel = page[64 : 64 + 408, 100 : 100 + 408]
     scale = 408 / 180
@@ -92,7 +92,8 @@ def test_a_mark_does_not_leave_its_panel() -> None:
     tall = Volume(volume.hu[:, :90, :80], AFFINE)
     labels = findings.labels[:, :90, :80]
     lesion = replace(findings.lesions[0], bounding_box=((91, 100), (40, 49), (36, 45)), centre_index=(95, 44, 40))
-    page = draw_overview_page(tall, replace(findings, labels=labels, lesions=(lesion,)), ["95"], "series 2", FOOTER)
+    found = replace(findings, labels=labels, lesions=(lesion,))
+    page = draw_overview_page(tall, found, ["95"], "series 2", FOOTER, pages=60)
     gaps = np.concatenate([page[472:480, 100:924].ravel(), page[64:888, 508:516].ravel()])
     assert not gaps.any()
 
@@ -114,7 +115,7 @@ def test_every_page_says_that_it_is_for_research() -> None:
     """The notice stands at the upper right, in amber."""
     volume, findings = _findings((50, 90, 80))
     pages = [
-        draw_overview_page(volume, findings, ["51"], "series 2", FOOTER),
+        draw_overview_page(volume, findings, ["51"], "series 2", FOOTER, pages=60),
         draw_lesion_page(volume, findings, findings.lesions[0], "Here.", "image 51", FOOTER),
         statement_page("Not analysed", ["Why."], FOOTER),
     ]
