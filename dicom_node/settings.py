@@ -97,7 +97,7 @@ class AssemblySettings(Table):
     position_tolerance_mm: float = Field(0.1, gt=0, le=1)
     orientation_tolerance: float = Field(0.0001, gt=0, le=0.01)
     maximum_gantry_tilt_degrees: float = Field(0.1, gt=0, le=5)
-    poll_s: Seconds = 1.0
+    poll_s: Seconds = 0.25
 
 
 def _names(value: object) -> object:
