@@ -5,14 +5,26 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from pydicom import Dataset, dcmread
+from pydicom import dcmread
 
 from storage.states import SeriesState
 from tests.integration.conftest import Find, Model
+from tests.support.dicom_network import data_set_in, data_set_of
 from tests.support.head_series import HeadSeries, make_head_series
 from tests.support.node import AE_TITLE, NodeUnderTest
 from tests.support.orthanc import Orthanc, orthanc
 from tests.support.results import check_mask
+
+KINDS = {
+    ("SEG", "seg"),
+    ("SR", "sr"),
+    ("OT", "key-image"),
+    ("PR", "presentation-state"),
+    ("SEG", "probability"),
+    ("OT", "risk-map"),
+    ("DOC", "pdf"),
+}
+"""Modality and kind of what the profile "archive" sends."""
 
 
 @dataclass(frozen=True)
@@ -21,8 +33,13 @@ class Run:
 
     archive: Orthanc
     series: HeadSeries
-    kept: dict[str, Dataset]  # by modality, as the node has them on its disk
-    series_uids: dict[str, str]  # by modality, as the archive lists them
+    kept: dict[str, list[Path]]  # by Series Instance UID, as the node has them on its disk
+    listed: dict[str, str]  # modality by Series Instance UID, as the archive lists them
+
+    def series_of(self, kind: str) -> str:
+        """The Series Instance UID of the results of a kind."""
+        (uid,) = {uid for uid, files in self.kept.items() for file in files if _kind(file) == kind}
+        return uid
 
 
 @pytest.fixture(scope="module")
@@ -31,41 +48,39 @@ def run(tmp_path_factory: pytest.TempPathFactory, model: Model) -> Iterator[Run]
     series = make_head_series(folder, "orthanc", volume_seed=2)
     with (
         orthanc(folder / "archive") as archive,
-        NodeUnderTest(folder / "node", [archive.destination], model) as node,
+        NodeUnderTest(folder / "node", [{**archive.destination, "profile": "archive"}], model) as node,
     ):
         archive.name_modality("node", AE_TITLE, node.port)
         archive.send("node", archive.upload(series.files))
         row = node.wait_until_ended(series.uid)
         assert row.state == SeriesState.DONE, node.log_tail()
         node.check_intact()
-        kept: dict[str, Dataset] = {one.Modality: one for one in map(dcmread, _results(node))}
+        kept: dict[str, list[Path]] = {}
+        for file in sorted((node.storage / "results").rglob("*.dcm")):
+            kept.setdefault(str(dcmread(file).SeriesInstanceUID), []).append(file)
         listed = archive.query_series(series.study_uid)
-        yield Run(
-            archive,
-            series,
-            kept,
-            {one["00080060"]["Value"][0]: one["0020000E"]["Value"][0] for one in listed},
-        )
+        modalities = {one["0020000E"]["Value"][0]: one["00080060"]["Value"][0] for one in listed}
+        yield Run(archive, series, kept, modalities)
 
 
-def test_the_study_lists_source_seg_and_sr(run: Run) -> None:
-    assert set(run.series_uids) == {"CT", "SEG", "SR"}
-    assert run.series_uids["CT"] == run.series.uid
-    for modality in ("SEG", "SR"):
-        assert run.series_uids[modality] == run.kept[modality].SeriesInstanceUID
+def _kind(file: Path) -> str:
+    return "key-image" if file.stem.startswith("key-image") else file.stem
 
 
-@pytest.mark.parametrize("modality", ["SEG", "SR"])
-def test_dicomweb_gives_back_what_the_node_wrote(run: Run, modality: str) -> None:
-    (fetched,) = run.archive.retrieve_series(run.series.study_uid, run.series_uids[modality])
-    assert fetched == run.kept[modality]
-    assert fetched.get("PixelData") == run.kept[modality].get("PixelData")
+def test_the_study_lists_source_and_every_kind_of_results(run: Run) -> None:
+    assert run.listed[run.series.uid] == "CT"
+    kinds = {(run.listed[uid], _kind(file)) for uid, files in run.kept.items() for file in files}
+    assert kinds == KINDS
+    assert set(run.listed) == {run.series.uid, *run.kept}
+
+
+def test_dicomweb_gives_back_what_the_node_wrote_byte_for_byte(run: Run) -> None:
+    """File meta information is the archive's own; the data set is what was sent."""
+    for uid, files in run.kept.items():
+        fetched = {data_set_in(data) for data in run.archive.retrieve_files(run.series.study_uid, uid)}
+        assert fetched == {data_set_of(file) for file in files}
 
 
 def test_the_mask_in_the_archive_is_what_the_network_computes(run: Run, find: Find) -> None:
-    (segmentation,) = run.archive.retrieve_series(run.series.study_uid, run.series_uids["SEG"])
+    (segmentation,) = run.archive.retrieve_series(run.series.study_uid, run.series_of("seg"))
     check_mask(segmentation, find(run.series))
-
-
-def _results(node: NodeUnderTest) -> list[Path]:
-    return sorted((node.storage / "results").rglob("*.dcm"))

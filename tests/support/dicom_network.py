@@ -101,7 +101,11 @@ def encode(dataset: Dataset, transfer_syntax: str = ExplicitVRLittleEndian) -> b
 
 def data_set_of(file: Path) -> bytes:
     """What follows the file meta information, by the group length that stands in it (PS3.10 section 7.1)."""
-    data = file.read_bytes()
+    return data_set_in(file.read_bytes())
+
+
+def data_set_in(data: bytes) -> bytes:
+    """The same of a file's bytes."""
     assert data[128:132] == b"DICM"
     return data[144 + int.from_bytes(data[140:144], "little") :]
 

@@ -60,10 +60,14 @@ class Orthanc:
 
     def retrieve_series(self, study_instance_uid: str, series_instance_uid: str) -> list[Dataset]:
         """WADO-RS: the instances of a series."""
+        return [dcmread(BytesIO(part)) for part in self.retrieve_files(study_instance_uid, series_instance_uid)]
+
+    def retrieve_files(self, study_instance_uid: str, series_instance_uid: str) -> list[bytes]:
+        """WADO-RS: the instances of a series as Part 10 files, in the transfer syntax that they were stored in."""
         path = f"/dicom-web/studies/{study_instance_uid}/series/{series_instance_uid}"
-        with self._open("GET", path, None, 'multipart/related; type="application/dicom"') as answer:
-            parts = _parts(answer.read(), str(answer.headers.get_param("boundary")).encode())
-        return [dcmread(BytesIO(part)) for part in parts]
+        accept = 'multipart/related; type="application/dicom"; transfer-syntax=*'
+        with self._open("GET", path, None, accept) as answer:
+            return _parts(answer.read(), str(answer.headers.get_param("boundary")).encode())
 
     def _post(self, path: str, body: bytes) -> dict[str, Any]:
         return dict(json.loads(self._request("POST", path, body)))
