@@ -16,6 +16,7 @@ WHERE = "SR"
 GROUP, TRACKING_IDENTIFIER, TRACKING_UID = "125007", "112039", "112040"
 REFERENCED_SEGMENT, SOURCE_IMAGE, CENTER = "121191", "121233", "111010"
 VOLUME, DIAMETER, ANEURYSM = "118565006", "L0JK", "85659009"
+CENTRES = (["SCOORD"], ["SCOORD", "SCOORD3D"])
 ROUNDING = 0.005 + 1e-6  # mm3 and mm are written with two decimals
 POSITION_TOLERANCE_MM = 1e-3  # SCOORD3D holds single precision
 PLANE_TOLERANCE_MM = 0.02  # of a point in an image: direction cosines of few digits, over 512 columns
@@ -131,7 +132,14 @@ def _check_measurement(group: Dataset, concept: str, expected: float, name: str,
 
 
 def _check_centre(group: Dataset, lesion: Lesion, source: SourceSeries, where: str) -> None:
-    item = _single(group, CENTER, "centre", where)
+    points = _items(group, CENTER)
+    kinds = [str(item.ValueType) for item in points]
+    require(kinds in CENTRES, f"the centre is given as {kinds}", where)
+    for point in points:
+        _check_point(point, lesion, source, where)
+
+
+def _check_point(item: Dataset, lesion: Lesion, source: SourceSeries, where: str) -> None:
     if item.ValueType == "SCOORD3D":
         frame_of_reference_uid = str(source.datasets[0].FrameOfReferenceUID)
         same = item.ReferencedFrameOfReferenceUID == frame_of_reference_uid

@@ -33,9 +33,10 @@ def lesion_group(
     """The group of `lesion` (PS3.16 TID 1411): measurements, its segment, its images, and where to look.
 
     TID 1411 allows either a segment or a volume surface (rows 7 and 10), and not every viewer draws a
-    group that refers to a segment only; so the centre is added as a point under its own concept, which an
-    extensible template permits (PS3.16 section 6.2.4): in the patient (SCOORD3D), or, in the older SR classes that
-    know no third dimension, in its image (SCOORD).
+    group that refers to a segment only; so the centre is added under its own concept, which an extensible
+    template permits (PS3.16 section 6.2.4): as a point of its image (SCOORD), and where the SR class knows
+    three dimensions as a point of the patient (SCOORD3D). OHIF draws the first alone, and leaves out the
+    measurements of a group that has but the second.
     """
     series_uid = str(source.datasets[0].SeriesInstanceUID)
     slices = slices_of_lesion(lesion)
@@ -57,10 +58,9 @@ def lesion_group(
         ),
     )
     _insert_place(group[0].ContentSequence, place_of_lesion(source, lesion, slices))
+    group[0].ContentSequence.append(_centre_in_image(source, lesion))
     if form == "comprehensive-3d":
         group[0].ContentSequence.append(_centre(lesion, str(source.datasets[0].FrameOfReferenceUID)))
-    else:
-        group[0].ContentSequence.append(_centre_in_image(source, lesion))
     return group
 
 

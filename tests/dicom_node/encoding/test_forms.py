@@ -107,18 +107,20 @@ def test_a_label_map_is_an_object_of_its_own_class(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "sop_class", "value_type"),
+    ("kind", "sop_class", "value_types"),
     [
-        ("sr", Comprehensive3DSRStorage, "SCOORD3D"),
-        ("sr-comprehensive", ComprehensiveSRStorage, "SCOORD"),
-        ("sr-enhanced", EnhancedSRStorage, "SCOORD"),
+        ("sr", Comprehensive3DSRStorage, {"SCOORD", "SCOORD3D"}),
+        ("sr-comprehensive", ComprehensiveSRStorage, {"SCOORD"}),
+        ("sr-enhanced", EnhancedSRStorage, {"SCOORD"}),
     ],
 )
-def test_older_reports_point_into_an_image(tmp_path: Path, kind: str, sop_class: str, value_type: str) -> None:
+def test_all_reports_point_into_an_image_and_3d_ones_into_the_patient(
+    tmp_path: Path, kind: str, sop_class: str, value_types: set[str]
+) -> None:
     _, _, (_, report) = encode(tmp_path, SMALL, kind)
     document = read(report)
     assert document.SOPClassUID == sop_class
-    assert {item.ValueType for item in items(document) if concept(item) == "111010"} == {value_type}
+    assert {item.ValueType for item in items(document) if concept(item) == "111010"} == value_types
 
 
 def items(document: Dataset) -> list[Dataset]:

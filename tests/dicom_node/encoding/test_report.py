@@ -115,7 +115,8 @@ def test_group_names_no_artery(report: Dataset) -> None:
 
 def test_group_points_at_the_centre_and_its_images(report: Dataset) -> None:
     first = groups(report)[0]
-    (centre,) = find(first, "111010")
+    in_image, centre = find(first, "111010")
+    assert (in_image.ValueType, in_image.GraphicType) == ("SCOORD", "POINT")
     assert (centre.ValueType, centre.GraphicType) == ("SCOORD3D", "POINT")
     assert centre.ReferencedFrameOfReferenceUID == f"{ROOT}.5"
     # Voxel (4, 13, 22) from -120.5, -110.25, 33.3 mm in steps of 0.6, 0.5, 0.5 mm.

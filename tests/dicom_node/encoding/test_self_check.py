@@ -230,9 +230,9 @@ def groups(report: Dataset) -> list[Dataset]:
     return list(container.ContentSequence)
 
 
-def item(report: Dataset, code: str, group: int = 0) -> Dataset:
+def item(report: Dataset, code: str, group: int = 0, value_type: str = "") -> Dataset:
     for found in groups(report)[group].ContentSequence:
-        if found.ConceptNameCodeSequence[0].CodeValue == code:
+        if found.ConceptNameCodeSequence[0].CodeValue == code and value_type in ("", found.ValueType):
             return found
     raise AssertionError(f"no item {code}")
 
@@ -270,12 +270,13 @@ def refer_to_a_slice_without_lesion(report: Dataset) -> None:
 
 
 def move_the_centre(report: Dataset) -> None:
-    x, y, z = item(report, "111010").GraphicData
-    item(report, "111010").GraphicData = [x + 0.5, y, z]
+    centre = item(report, "111010", value_type="SCOORD3D")
+    x, y, z = centre.GraphicData
+    centre.GraphicData = [x + 0.5, y, z]
 
 
 def move_the_centre_elsewhere(report: Dataset) -> None:
-    item(report, "111010").ReferencedFrameOfReferenceUID = f"{ROOT}.8"
+    item(report, "111010", value_type="SCOORD3D").ReferencedFrameOfReferenceUID = f"{ROOT}.8"
 
 
 def drop_a_group(report: Dataset) -> None:
