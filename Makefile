@@ -4,13 +4,14 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: help setup demo test check clean
+.PHONY: help setup demo test check viewer clean
 
 help:
 	@echo "make demo             send a phantom CTA through the node and show what comes back"
 	@echo "make demo SERIES=DIR  the same with a folder of DICOM files of your own"
 	@echo "make test             run the tests"
 	@echo "make check            ruff, mypy and the import rules"
+	@echo "make viewer           fetch the OHIF viewer that a test opens (needs npm)"
 	@echo "make setup            make $(VENV) with everything pinned in constraints.txt"
 
 setup: $(READY)
@@ -33,6 +34,9 @@ check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --config setup.cfg
+
+viewer: $(READY)
+	$(BIN)/python -m tests.support.ohif_packages
 
 clean:
 	rm -rf $(VENV) build *.egg-info demo-output
