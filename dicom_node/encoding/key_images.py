@@ -18,7 +18,7 @@ from dicom_node.encoding.sentences import (
     place_of_lesion,
     summary,
 )
-from dicom_node.encoding.source_attributes import stand_in, stated
+from dicom_node.encoding.source_attributes import copy_body_part, stand_in, stated
 from dicom_node.encoding.stamp import equipment_arguments, local_time, stamp_result
 from dicom_node.read_series import SourceSeries
 from dicom_node.reasons import REASONS, Reason
@@ -147,7 +147,7 @@ def _secondary_capture(
     )
     image.PatientOrientation = []  # a page shows several planes (PS3.3 C.7.6.1.1.1)
     if analysed:
-        image.BodyPartExamined = "HEAD"  # no paired part, hence without a Laterality (PS3.3 C.7.3.1)
+        copy_body_part(header, image)
     else:
         image.Laterality = ""  # type 2C: of what part the images are is not known
     image.ConversionType = "SYN"  # PS3.3 C.8.6.1

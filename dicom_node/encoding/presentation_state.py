@@ -13,7 +13,7 @@ from dicom_node.encoding.outlines import Polyline, trace_outlines
 from dicom_node.encoding.pages.sheet import AMBER
 from dicom_node.encoding.references import position_key, slice_reference, slices_of_lesion
 from dicom_node.encoding.sentences import list_entry
-from dicom_node.encoding.source_attributes import stand_in
+from dicom_node.encoding.source_attributes import copy_body_part, stand_in
 from dicom_node.encoding.stamp import equipment_arguments, stamp_result
 from dicom_node.errors import NodeError
 from dicom_node.frames import list_frames
@@ -65,7 +65,7 @@ def encode_presentation_state(source: SourceSeries, findings: Findings, context:
     for annotation, reference in annotations:
         annotation["ReferencedImageSequence"].value = [reference]
     _show_in_true_proportions(state, source)
-    state.BodyPartExamined = "HEAD"  # no paired part, hence without a Laterality (PS3.3 C.7.3.1)
+    copy_body_part(header, state)
     stamp_result(state, header, context)
     _move_creation_time(state)
     return state

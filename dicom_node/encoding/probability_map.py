@@ -21,6 +21,7 @@ from dicom_node.encoding.segments import (
     stored_mask,
 )
 from dicom_node.encoding.sentences import list_entry
+from dicom_node.encoding.source_attributes import copy_body_part
 from dicom_node.encoding.stamp import equipment_arguments, stamp_result
 from dicom_node.errors import NodeError
 from dicom_node.geometry import SlicePlane
@@ -71,6 +72,7 @@ def encode_probability(
     _put_scores(segmentation, source.geometry.to_stored(scores[slices]), planes)
     refer_to_sources(segmentation, source.datasets, planes)
     derive_dimension_uid(segmentation, context.result_uid(ROLE, "dimensions", series_uid))
+    copy_body_part(header, segmentation)
     stamp_result(segmentation, header, context)
     return segmentation
 

@@ -19,6 +19,7 @@ from dicom_node.encoding.parameters import algorithm_parameters
 from dicom_node.encoding.references import refer_to_series
 from dicom_node.encoding.segments import derive_dimension_uid, stand_in_slice
 from dicom_node.encoding.sentences import list_entry
+from dicom_node.encoding.source_attributes import copy_body_part
 from dicom_node.encoding.stamp import equipment_arguments, stamp_result
 from dicom_node.errors import NodeError
 from dicom_node.read_series import SourceSeries
@@ -65,6 +66,7 @@ def encode_risk_map(
     result.CodingSchemeIdentificationSequence = [codes.private_coding_scheme()]
     series_uid = str(header.SeriesInstanceUID)
     derive_dimension_uid(result, context.result_uid(role, "dimensions", series_uid))
+    copy_body_part(header, result)
     stamp_result(result, header, context)
     return result
 
@@ -111,7 +113,6 @@ def _map(values: NDArray[np.float32], arguments: dict[str, Any]) -> Dataset:
         content_qualification=hd.ContentQualificationValues.RESEARCH,
         **arguments,
     )
-    result.BodyPartExamined = "HEAD"  # no paired part, hence without a Laterality (PS3.3 C.7.3.1)
     result.ContentCreatorName = ""  # type 2
     anatomy = Dataset()  # PS3.3 C.7.6.16.2.8
     anatomy.FrameLaterality = "U"

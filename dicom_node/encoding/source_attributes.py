@@ -44,6 +44,20 @@ def copy_patient_and_study(source: Dataset, result: Dataset) -> None:
             setattr(result, keyword, None)
 
 
+def copy_body_part(source: Dataset, result: Dataset) -> None:
+    """Body Part Examined and Laterality as the source has them (PS3.3 C.7.3.1).
+
+    Where it names no part the result says HEAD, which is no paired part and asks for no Laterality.
+    """
+    for keyword in ("BodyPartExamined", "Laterality"):
+        if keyword in result:
+            delattr(result, keyword)
+        if stated(source, keyword):
+            _copy_element(source, result, keyword)
+    if "BodyPartExamined" not in result:
+        result.BodyPartExamined = "HEAD"
+
+
 def _copy_element(source: Dataset, result: Dataset, keyword: str) -> None:
     """Copy the bytes where they have not been parsed yet and are text, else the parsed element."""
     tag = Tag(keyword)

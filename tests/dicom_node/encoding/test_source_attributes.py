@@ -9,6 +9,7 @@ from pydicom import Dataset
 from dicom_node.encoding.copied_attributes import COPIED_ATTRIBUTES, REQUIRED_ATTRIBUTES
 from dicom_node.encoding.source_attributes import (
     IDENTIFIERS,
+    copy_body_part,
     copy_patient_and_study,
     identified_images,
     stand_in,
@@ -90,3 +91,23 @@ def test_an_empty_character_set_is_left_out(tmp_path: Path) -> None:
     result = Dataset()
     copy_patient_and_study(source, result)
     assert "SpecificCharacterSet" not in result
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({}, ("HEAD", None)),
+        ({"BodyPartExamined": "", "Laterality": ""}, ("HEAD", None)),
+        ({"BodyPartExamined": "HEADNECK"}, ("HEADNECK", None)),
+        ({"BodyPartExamined": "BRAIN", "Laterality": "R"}, ("BRAIN", "R")),
+    ],
+)
+def test_body_part_and_laterality_are_the_sources(
+    values: dict[str, str], expected: tuple[str, str | None]
+) -> None:
+    source, result = Dataset(), Dataset()
+    for keyword, value in values.items():
+        setattr(source, keyword, value)
+    result.Laterality = "L"
+    copy_body_part(source, result)
+    assert (result.BodyPartExamined, result.get("Laterality")) == expected
