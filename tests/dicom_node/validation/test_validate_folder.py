@@ -235,20 +235,20 @@ def state_another_exact_volume(document: Dataset) -> None:
 
 def move_the_centre(document: Dataset) -> None:
     """From the middle of 6 columns of 0.5 mm to beyond the last one."""
-    item = items_of(document, "111010")[0]
+    item = items_of(document, "111010")[1]
     x, y, z = item.GraphicData
     item.GraphicData = [x + 1.6, y, z]
 
 
 def move_the_centre_to_the_missing_corner(document: Dataset) -> None:
     """Columns 9 to 14, rows 10 to 15, slices 2 to 5 but for voxel (2, 10, 9): centre is (4, 13, 12)."""
-    item = items_of(document, "111010")[0]
+    item = items_of(document, "111010")[1]
     x, y, z = item.GraphicData
     item.GraphicData = [x - 1.5, y - 1.5, z - 1.2]
 
 
 def place_the_centre_elsewhere(document: Dataset) -> None:
-    items_of(document, "111010")[0].ReferencedFrameOfReferenceUID = f"{ROOT}.8"
+    items_of(document, "111010")[1].ReferencedFrameOfReferenceUID = f"{ROOT}.8"
 
 
 def track_another_lesion(document: Dataset) -> None:
@@ -490,7 +490,7 @@ def test_the_centre_as_a_point_in_an_image(all_forms: Path, tmp_path: Path, colu
     folder = Path(shutil.copytree(all_forms, tmp_path / "forms"))
 
     def move(document: Dataset) -> None:
-        point = items_of(document, "111010")[0]
+        point = items_of(document, "111010")[1]
         point.GraphicData = [column, point.GraphicData[1]]
 
     change_file(folder / "sr-enhanced.dcm", move)
