@@ -14,7 +14,10 @@ from typing import cast
 from pydicom.uid import (
     Comprehensive3DSRStorage,
     CTImageStorage,
+    EncapsulatedPDFStorage,
     EnhancedCTImageStorage,
+    GrayscaleSoftcopyPresentationStateStorage,
+    ParametricMapStorage,
     SecondaryCaptureImageStorage,
     SegmentationStorage,
 )
@@ -32,6 +35,9 @@ SOP_CLASSES = (
     SegmentationStorage,
     Comprehensive3DSRStorage,
     SecondaryCaptureImageStorage,
+    GrayscaleSoftcopyPresentationStateStorage,
+    ParametricMapStorage,
+    EncapsulatedPDFStorage,
 )
 SUCCESS, OUT_OF_RESOURCES, CANNOT_UNDERSTAND = 0x0000, 0xA700, 0xC000  # PS3.4 table B.2-1
 

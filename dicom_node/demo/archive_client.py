@@ -7,7 +7,7 @@ import highdicom
 import numpy as np
 from PIL import Image
 from pydicom import Dataset, dcmread
-from pydicom.uid import Comprehensive3DSRStorage, SecondaryCaptureImageStorage, SegmentationStorage
+from pydicom.uid import Comprehensive3DSRStorage, SecondaryCaptureImageStorage
 
 from dicom_node import codes
 
@@ -44,7 +44,7 @@ class ReceivedResults:
 def received_results(archive: Path) -> ReceivedResults:
     """Every SEG, SR and key image in the archive's folder, and the lesions that SEG and SR describe together."""
     datasets = [dcmread(file) for file in sorted(archive.rglob("*.dcm"))]
-    segmentations = tuple(one for one in datasets if one.SOPClassUID == SegmentationStorage)
+    segmentations = tuple(one for one in datasets if one.get("SegmentationType") == "BINARY")
     reports = tuple(one for one in datasets if one.SOPClassUID == Comprehensive3DSRStorage)
     measured = {uid: values for report in reports for uid, values in _measurements(report).items()}
     candidates = [one for segmentation in segmentations for one in _candidates(segmentation, measured)]

@@ -490,7 +490,7 @@ def test_the_centre_as_a_point_in_an_image(all_forms: Path, tmp_path: Path, colu
     folder = Path(shutil.copytree(all_forms, tmp_path / "forms"))
 
     def move(document: Dataset) -> None:
-        point = items_of(document, "111010")[1]
+        point = items_of(document, "111010")[0]
         point.GraphicData = [column, point.GraphicData[1]]
 
     change_file(folder / "sr-enhanced.dcm", move)
