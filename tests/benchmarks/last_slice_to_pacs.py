@@ -1,6 +1,6 @@
 """From the last slice received to SEG and SR in the PACS, timed; the network and the quiet time are left out.
 
-    python -m tests.benchmarks.last_slice_to_pacs [--slices 400] [--repetitions 3] [--poll-s 1.0]
+    python -m tests.benchmarks.last_slice_to_pacs [--slices 400] [--repetitions 3] [--poll-s 0.25]
 
 The node runs as users run it: receiver, router and worker as processes, a spool that is fsynced, the settings of
 config.toml. Only the network is stood in for (`node_without_network`), and the time of its stand-in is taken off. The
@@ -69,7 +69,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Time a series from its last slice to its results in the archive.")
     parser.add_argument("--slices", type=int, default=400)
     parser.add_argument("--repetitions", type=int, default=3)
-    parser.add_argument("--poll-s", type=float, default=1.0, help="assembly.poll_s; 1.0 is the default of the node")
+    parser.add_argument("--poll-s", type=float, default=0.25, help="assembly.poll_s; 0.25 is the default of the node")
     parser.add_argument("--folder", type=Path, help="where to work (default: a temporary folder)")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="to-pacs-", dir=arguments.folder) as name:
