@@ -132,14 +132,17 @@ FORMS = (
     "seg-labelmap",
     "sr-comprehensive",
     "sr-enhanced",
-    "sr-labelmap-all-frames-each-enhanced",
+    "sr-labelmap-all-frames-enhanced",
+    "presentation-state",
+    "pdf",
 )
 
 
-@pytest.mark.parametrize("case", ["axial", "oblique", "enhanced"])
-def test_dciodvfy_finds_no_error_in_the_other_forms(tmp_path: Path, case: str) -> None:
+@pytest.mark.parametrize("case", CASES)
+def test_dciodvfy_finds_no_error_in_the_other_forms_and_kinds(tmp_path: Path, case: str) -> None:
     source = read_source(tmp_path / "source", CASES[case].source)
-    for result in encode_results(source, make_findings(source, BLOCKS), make_context(), FORMS):
+    findings = make_findings(source, CASES[case].blocks(source))
+    for result in encode_results(source, findings, make_context(), FORMS):
         file = tmp_path / f"{result.role}.dcm"
         file.write_bytes(result.data)
         assert complaints(file) - {UNKNOWN_LABEL_MAP} == set(), result.role
