@@ -102,14 +102,19 @@ def _store_files(
 ) -> list[dict[str, str]]:
     """Those whose context is accepted go first: one that is refused must not keep the others from the radiologist."""
     wanted = [_context(file, one) for file, one in zip(files, objects, strict=True)]
-    statuses = []
+    statuses: list[dict[str, str]] = []
+    failed: list[DeliveryFailed] = []
     with associate(peer, own_ae_title, list(dict.fromkeys(wanted))) as association:
         accepted = accepted_contexts(association)
         for number, (file, one) in enumerate(zip(files, objects, strict=True)):
             if wanted[number] in accepted:
                 answer = _store(association, file, number)
-                _check_answer(peer, one, answer)
+                failed += [] if answer.stored else [_failure(peer, one, answer)]
+                if answer.status is None:
+                    break
                 statuses.append(_describe_answer(one, answer))
+        if failed:
+            raise failed[0]
         _check_accepted(peer, association, wanted)
     return statuses
 
@@ -174,7 +179,11 @@ def _check_file(file: Path, wanted: ResultObject) -> Path:
 
 def _transcoded(file: Path, transfer_syntax: TransferSyntax, folder: Path) -> Path:
     copy = folder / file.name
-    copy.write_bytes(transcode(file.read_bytes(), transfer_syntax))
+    try:
+        copy.write_bytes(transcode(file.read_bytes(), transfer_syntax))
+    except (OSError, ValueError, MemoryError, RuntimeError) as error:
+        what = f"the object cannot be brought into the transfer syntax {transfer_syntax}: {error!r}"
+        raise DeliveryFailed(what, where=str(file), retry_helps=True, advice="look at the disk space") from error
     return copy
 
 
@@ -204,11 +213,9 @@ def _store(association: Association, file: Path, number: int) -> StoreAnswer:
         raise _damaged(file, f"cannot be read ({error.strerror})") from error
 
 
-def _check_answer(peer: Peer, sent: ResultObject, answer: StoreAnswer) -> None:
-    if answer.stored:
-        return
+def _failure(peer: Peer, sent: ResultObject, answer: StoreAnswer) -> DeliveryFailed:
     hopeless = answer.status is not None and answer.status in _HOPELESS
-    raise DeliveryFailed(
+    return DeliveryFailed(
         f"{sent.role} {sent.sop_instance_uid} was not stored: status {answer.code}, {answer.meaning}",
         where=describe(peer),
         retry_helps=not hopeless,
