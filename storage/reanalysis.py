@@ -2,13 +2,10 @@
 
 from datetime import datetime
 
-from sqlalchemy import select
-
 from storage.database import Database
 from storage.errors import StorageError, UnknownSeries
 from storage.reception import begin_revision
-from storage.rows import series_row
-from storage.schema import series
+from storage.series import find_series
 from storage.states import ENDED_STATES
 
 
@@ -19,12 +16,9 @@ def reanalyse(db: Database, series_instance_uid: str, actor: str, now: datetime)
     being worked on.
     """
     with db.transaction() as connection:
-        found = connection.execute(
-            select(series).where(series.c.series_instance_uid == series_instance_uid)
-        ).one_or_none()
-        if found is None:
+        row = find_series(connection, series_instance_uid)
+        if row is None:
             raise UnknownSeries(series_instance_uid)
-        row = series_row(found)
         if row.state not in ENDED_STATES:
             raise StorageError(
                 f"the series is still being worked on ({row.state})",

@@ -9,8 +9,9 @@ from sqlalchemy import Connection, insert, select, update
 
 from storage.database import Database
 from storage.moves import change_series, move_series, note
-from storage.rows import SeriesRow, series_row
+from storage.rows import SeriesRow
 from storage.schema import deliveries, instances, series
+from storage.series import find_series
 from storage.spool import Arrival, is_conflict_path
 from storage.states import DeliveryState, SeriesState
 
@@ -106,7 +107,7 @@ def _record_series(
     again = [one for one in received if one.arrival == Arrival.DUPLICATE and first.get(one.path) is not one]
     if not fresh and not again:
         return
-    row = _find(connection, received[0].series_instance_uid) or _open(connection, received[0], now)
+    row = find_series(connection, received[0].series_instance_uid) or _open(connection, received[0], now)
     if fresh and row.state != SeriesState.RECEIVING:
         row = _reopen(connection, row, fresh[0], now)
     conflicts = [one for one in fresh if is_conflict_path(one.path)]
@@ -116,12 +117,6 @@ def _record_series(
         _update(connection, row, [*fresh, *again], len(fresh) - len(conflicts), bool(conflicts))
     _note_each(connection, row, "instance-conflict", conflicts, now)
     _note_each(connection, row, "instance-duplicate", again, now)
-
-
-def _find(connection: Connection, series_instance_uid: str) -> SeriesRow | None:
-    query = select(series).where(series.c.series_instance_uid == series_instance_uid)
-    row = connection.execute(query).one_or_none()
-    return None if row is None else series_row(row)
 
 
 def _open(connection: Connection, first: ReceivedInstance, now: datetime) -> SeriesRow:
@@ -142,7 +137,7 @@ def _open(connection: Connection, first: ReceivedInstance, now: datetime) -> Ser
             crashes=0,
         )
     )
-    row = _find(connection, first.series_instance_uid)
+    row = find_series(connection, first.series_instance_uid)
     assert row is not None
     detail = {"study_instance_uid": first.study_instance_uid, "sender_address": first.address}
     note(connection, row, "series-opened", detail, actor=first.calling_ae_title, now=now)
@@ -152,7 +147,7 @@ def _open(connection: Connection, first: ReceivedInstance, now: datetime) -> Ser
 def _reopen(connection: Connection, row: SeriesRow, late: ReceivedInstance, now: datetime) -> SeriesRow:
     said = {"sop_instance_uid": late.sop_instance_uid, "sender_address": late.address}
     begin_revision(connection, row, "series-reopened", said, late.calling_ae_title, now)
-    reopened = _find(connection, row.series_instance_uid)
+    reopened = find_series(connection, row.series_instance_uid)
     assert reopened is not None
     return reopened
 

@@ -20,12 +20,18 @@ ACTOR = "assembly"
 def get_series(db: Database, series_instance_uid: str) -> SeriesRow:
     """The series with this UID. Raises UnknownSeries."""
     with db.read() as connection:
-        row = connection.execute(
-            select(series).where(series.c.series_instance_uid == series_instance_uid)
-        ).one_or_none()
+        row = find_series(connection, series_instance_uid)
     if row is None:
         raise UnknownSeries(series_instance_uid)
-    return series_row(row)
+    return row
+
+
+def find_series(connection: Connection, series_instance_uid: str) -> SeriesRow | None:
+    """The series with this UID, in a transaction of the caller's; None where there is none."""
+    row = connection.execute(
+        select(series).where(series.c.series_instance_uid == series_instance_uid)
+    ).one_or_none()
+    return None if row is None else series_row(row)
 
 
 def list_series(

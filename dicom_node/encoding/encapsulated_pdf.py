@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from io import BytesIO
 
+from highdicom.sr import CodedConcept
 from PIL import Image
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import EncapsulatedPDFStorage, ExplicitVRLittleEndian
@@ -14,8 +15,8 @@ from dicom_node.encoding.sentences import list_entry, plain
 from dicom_node.encoding.source_attributes import IDENTIFIERS
 from dicom_node.encoding.stamp import processing_equipment, stamp_result
 from dicom_node.errors import NodeError
+from dicom_node.result_kinds import PDF
 
-ROLE = "pdf"
 PIXELS_PER_INCH = 150
 """A page of 1024 pixels is 173 mm wide, which A4 and US Letter hold."""
 JPEG_QUALITY, NO_SUBSAMPLING = 95, 0
@@ -48,8 +49,8 @@ def encode_pdf(
     document.file_meta = FileMetaDataset()
     document.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     document.SOPClassUID = EncapsulatedPDFStorage
-    document.SOPInstanceUID = context.result_uid(ROLE, "instance", series_uid)
-    document.SeriesInstanceUID = context.result_uid(ROLE, "series", series_uid)
+    document.SOPInstanceUID = context.result_uid(PDF, "instance", series_uid)
+    document.SeriesInstanceUID = context.result_uid(PDF, "series", series_uid)
     document.SeriesNumber = context.results.pdf_series_number
     document.SeriesDescription = list_entry(context.results.pdf_series_description, header, analysed=analysed)
     document.Modality = "DOC"  # PS3.3 C.24.1
@@ -106,20 +107,11 @@ def _add_document(document: Dataset, data: bytes, title: str) -> None:
     document.BurnedInAnnotation = "NO"  # nothing on a page tells who the patient is
     document.RecognizableVisualFeatures = "NO"
     document.DocumentTitle = title
-    document.ConceptNameCodeSequence = [_code_item()]
+    document.ConceptNameCodeSequence = [CodedConcept.from_code(IMAGING_MEASUREMENT_REPORT)]  # as the report's
     document.VerificationFlag = "UNVERIFIED"
     document.MIMETypeOfEncapsulatedDocument = "application/pdf"
     document.EncapsulatedDocument = data + bytes(len(data) % 2)
     document.EncapsulatedDocumentLength = len(data)
-
-
-def _code_item() -> Dataset:
-    """The title that the report has too (PS3.16 CID 7020)."""
-    item = Dataset()
-    item.CodeValue = IMAGING_MEASUREMENT_REPORT.value
-    item.CodingSchemeDesignator = IMAGING_MEASUREMENT_REPORT.scheme_designator
-    item.CodeMeaning = IMAGING_MEASUREMENT_REPORT.meaning
-    return item
 
 
 def _source_instances(references: Sequence[Dataset], header: Dataset) -> list[Dataset]:

@@ -5,26 +5,27 @@ from collections.abc import Iterator, Sequence
 import highdicom as hd
 import numpy as np
 from pydicom.dataset import Dataset
-from pydicom.uid import ExplicitVRLittleEndian
 
 from dicom_node.encoding.context import ResultContext, tracking_identifier
 from dicom_node.encoding.label_places import Box, place_label
 from dicom_node.encoding.outlines import Polyline, trace_outlines
 from dicom_node.encoding.pages.sheet import AMBER
-from dicom_node.encoding.references import position_key, slice_reference, slices_of_lesion
-from dicom_node.encoding.sentences import list_entry
+from dicom_node.encoding.pages.slab import WINDOW_LEVEL_HU, WINDOW_WIDTH_HU
+from dicom_node.encoding.references import (
+    instance_reference,
+    position_key,
+    slice_reference,
+    slices_of_lesion,
+)
+from dicom_node.encoding.segmentation import CONTENT_DESCRIPTION, CONTENT_LABEL
 from dicom_node.encoding.source_attributes import copy_body_part, stand_in
-from dicom_node.encoding.stamp import equipment_arguments, stamp_result
+from dicom_node.encoding.stamp import object_arguments, stamp_result
 from dicom_node.errors import NodeError
 from dicom_node.frames import list_frames
 from dicom_node.read_series import SourceSeries
+from dicom_node.result_kinds import PRESENTATION_STATE
 from glianet.findings import Findings
 
-ROLE = "presentation-state"
-CONTENT_LABEL = "ANEURYSMS"  # CS
-CONTENT_DESCRIPTION = "Aneurysm candidates by algorithm - for research use only"  # LO
-WINDOW_CENTER, WINDOW_WIDTH = 200, 600
-"""HU, as on the key images: -100 is black, 500 white."""
 BRIGHTEST = 0xFFFF
 """P-Value of white, for a viewer without colours (PS3.3 C.10.7)."""
 UNITS = hd.pr.AnnotationUnitsValues.PIXEL
@@ -41,25 +42,19 @@ def encode_presentation_state(source: SourceSeries, findings: Findings, context:
         NodeError: there is no lesion, or the source's slices have several rescalings (see `common_rescale`).
     """
     image = _stand_in_image(source)
-    header, series_uid = source.datasets[0], str(source.datasets[0].SeriesInstanceUID)
+    header, results = source.datasets[0], context.results
+    number = results.presentation_state_series_number
     layers = _graphic_layers()
     annotations = list(_annotations(source, findings, context, image, layers))
     state = hd.pr.GrayscaleSoftcopyPresentationState(
         referenced_images=[image],
-        series_instance_uid=context.result_uid(ROLE, "series", series_uid),
-        series_number=context.results.presentation_state_series_number,
-        sop_instance_uid=context.result_uid(ROLE, "instance", series_uid),
-        instance_number=1,
         content_label=CONTENT_LABEL,
         content_description=CONTENT_DESCRIPTION,
-        series_description=list_entry(context.results.presentation_state_series_description, header),
         graphic_layers=layers,
         graphic_annotations=[annotation for annotation, _ in annotations],
         modality_lut_transformation=_modality_lut(source),
-        voi_lut_transformations=[hd.pr.SoftcopyVOILUTTransformation(WINDOW_CENTER, WINDOW_WIDTH)],
-        transfer_syntax_uid=ExplicitVRLittleEndian,
-        specific_character_set=None,
-        **equipment_arguments(context),
+        voi_lut_transformations=[hd.pr.SoftcopyVOILUTTransformation(WINDOW_LEVEL_HU, WINDOW_WIDTH_HU)],
+        **object_arguments(context, header, PRESENTATION_STATE, number, results.presentation_state_series_description),
     )
     state.ReferencedSeriesSequence = [_reference_to_series(source)]
     for annotation, reference in annotations:
@@ -202,12 +197,7 @@ def _reference_to_series(source: SourceSeries) -> Dataset:
     """All images of the source; of a multi-frame one, all frames (PS3.3 C.11.11)."""
     series = Dataset()
     series.SeriesInstanceUID = source.datasets[0].SeriesInstanceUID
-    series.ReferencedImageSequence = []
-    for image in source.datasets:
-        reference = Dataset()
-        reference.ReferencedSOPClassUID = image.SOPClassUID
-        reference.ReferencedSOPInstanceUID = image.SOPInstanceUID
-        series.ReferencedImageSequence.append(reference)
+    series.ReferencedImageSequence = [instance_reference(image) for image in source.datasets]
     return series
 
 

@@ -10,7 +10,6 @@ import highdicom as hd
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
-from pydicom.uid import ExplicitVRLittleEndian
 
 from dicom_node.encoding.context import ResultContext
 from dicom_node.encoding.references import position_key, refer_to_sources, slices_of_lesion
@@ -20,9 +19,8 @@ from dicom_node.encoding.segments import (
     stand_in_slice,
     stored_mask,
 )
-from dicom_node.encoding.sentences import list_entry
 from dicom_node.encoding.source_attributes import copy_body_part
-from dicom_node.encoding.stamp import equipment_arguments, stamp_result
+from dicom_node.encoding.stamp import object_arguments, stamp_result
 from dicom_node.errors import NodeError
 from dicom_node.geometry import SlicePlane
 from dicom_node.read_series import SourceSeries
@@ -30,7 +28,6 @@ from dicom_node.result_kinds import PROBABILITY
 from glianet.findings import Findings
 from glianet.score_files import HIGHEST
 
-ROLE = PROBABILITY
 CONTENT_LABEL = "ANEURYSM_SCORES"  # CS
 CONTENT_DESCRIPTION = "Network scores, not probabilities - for research use only"  # LO
 
@@ -49,8 +46,8 @@ def encode_probability(
     _check(findings, scores)
     slices = sorted({k for lesion in findings.lesions for k in slices_of_lesion(lesion)})
     planes = [source.geometry.planes[index] for index in slices]
-    header = source.datasets[0]
-    series_uid = str(header.SeriesInstanceUID)
+    header, results = source.datasets[0], context.results
+    series_uid, description = str(header.SeriesInstanceUID), results.probability_series_description
     segmentation = hd.seg.Segmentation(
         source_images=[stand_in_slice(source, plane) for plane in planes],
         pixel_array=stored_mask(source, findings, slices, findings.lesions),
@@ -58,20 +55,13 @@ def encode_probability(
         fractional_type=hd.seg.SegmentationFractionalTypeValues.PROBABILITY,
         max_fractional_value=HIGHEST,
         segment_descriptions=describe_segments(findings, findings.lesions, context, series_uid),
-        series_instance_uid=context.result_uid(ROLE, "series", series_uid),
-        series_number=context.results.probability_series_number,
-        sop_instance_uid=context.result_uid(ROLE, "instance", series_uid),
-        instance_number=1,
         content_label=CONTENT_LABEL,
         content_description=CONTENT_DESCRIPTION,
-        series_description=list_entry(context.results.probability_series_description, header),
-        transfer_syntax_uid=ExplicitVRLittleEndian,
-        specific_character_set=None,
-        **equipment_arguments(context),
+        **object_arguments(context, header, PROBABILITY, results.probability_series_number, description),
     )
     _put_scores(segmentation, source.geometry.to_stored(scores[slices]), planes)
     refer_to_sources(segmentation, source.datasets, planes)
-    derive_dimension_uid(segmentation, context.result_uid(ROLE, "dimensions", series_uid))
+    derive_dimension_uid(segmentation, context.result_uid(PROBABILITY, "dimensions", series_uid))
     copy_body_part(header, segmentation)
     stamp_result(segmentation, header, context)
     return segmentation

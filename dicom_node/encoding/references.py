@@ -48,7 +48,7 @@ def refer_to_series(result: Dataset, sources: Sequence[Dataset]) -> None:
     _name_images(result, sources)
     derivation = Dataset()
     derivation.DerivationCodeSequence = [CodedConcept.from_code(UNSPECIFIED_CALCULATION)]
-    derivation.SourceImageSequence = [_instance_reference(image) for image in sources]
+    derivation.SourceImageSequence = [instance_reference(image) for image in sources]
     for image in derivation.SourceImageSequence:
         image.PurposeOfReferenceCodeSequence = [CodedConcept.from_code(SOURCE_OF_PROCESSING)]
     result.SharedFunctionalGroupsSequence[0].DerivationImageSequence = [derivation]
@@ -58,10 +58,10 @@ def refer_to_series(result: Dataset, sources: Sequence[Dataset]) -> None:
 
 def _name_images(result: Dataset, images: Sequence[Dataset]) -> None:
     """Source Image Sequence and Referenced Series Sequence: `images`, of one series, each once."""
-    result.SourceImageSequence = [_instance_reference(image) for image in images]
+    result.SourceImageSequence = [instance_reference(image) for image in images]
     series = Dataset()
     series.SeriesInstanceUID = images[0].SeriesInstanceUID
-    series.ReferencedInstanceSequence = [_instance_reference(image) for image in images]
+    series.ReferencedInstanceSequence = [instance_reference(image) for image in images]
     result.ReferencedSeriesSequence = [series]
 
 
@@ -69,7 +69,7 @@ def slice_reference(source: SourceSeries, index: int) -> Dataset:
     """An item that refers to the source image, or the frame of it, of slice `index` (PS3.3 table 10-3)."""
     plane = source.geometry.planes[index]
     image = next(one for one in source.datasets if str(one.SOPInstanceUID) == plane.sop_instance_uid)
-    reference = _instance_reference(image)
+    reference = instance_reference(image)
     if plane.frame_number is not None:
         reference.ReferencedFrameNumber = plane.frame_number
     return reference
@@ -104,11 +104,12 @@ def predecessors(study_instance_uid: str, reports: Sequence[EarlierReport]) -> l
 def _series_reference(uid: str, images: Sequence[Dataset]) -> Dataset:
     reference = Dataset()
     reference.SeriesInstanceUID = uid
-    reference.ReferencedSOPSequence = [_instance_reference(image) for image in images]
+    reference.ReferencedSOPSequence = [instance_reference(image) for image in images]
     return reference
 
 
-def _instance_reference(image: Dataset) -> Dataset:
+def instance_reference(image: Dataset) -> Dataset:
+    """An item that refers to an instance (PS3.3 table 10-11)."""
     reference = Dataset()
     reference.ReferencedSOPClassUID = image.SOPClassUID
     reference.ReferencedSOPInstanceUID = image.SOPInstanceUID

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from highdicom import sr
 from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
-from pydicom.uid import ExplicitVRLittleEndian
 
 from dicom_node import codes
 from dicom_node.encoding import sentences
@@ -14,7 +13,7 @@ from dicom_node.encoding.lesion_group import algorithm_identification, lesion_gr
 from dicom_node.encoding.references import list_evidence, predecessors
 from dicom_node.encoding.segmentation import EncodedSegmentation
 from dicom_node.encoding.source_attributes import identified_images, stand_in
-from dicom_node.encoding.stamp import equipment_arguments, stamp_result
+from dicom_node.encoding.stamp import object_arguments, stamp_result
 from dicom_node.read_series import SourceSeries
 from dicom_node.reasons import REASONS, Reason
 from dicom_node.result_kinds import REPORT, REPORTS, ReportForm
@@ -116,10 +115,8 @@ def _encode_document(
     *,
     analysed: bool,
 ) -> Dataset:
-    header = images[0]
-    series_uid = str(header.SeriesInstanceUID)
-    uid = context.result_uid(kind, "instance", series_uid)
-    replaced = context.superseded_by(kind, uid)
+    header, results = images[0], context.results
+    replaced = context.superseded_by(kind, context.result_uid(kind, "instance", str(header.SeriesInstanceUID)))
     if replaced:
         statements = [*statements, (codes.COMMENT, sentences.REPLACES)]
     content = sr.MeasurementReport(
@@ -133,17 +130,10 @@ def _encode_document(
     document = DOCUMENTS[REPORTS[kind][1]](
         evidence=[stand_in(image) for image in images],
         content=content,
-        series_instance_uid=context.result_uid(kind, "series", series_uid),
-        series_number=context.results.report_series_number,
-        sop_instance_uid=uid,
-        instance_number=1,
         is_complete=True,
-        series_description=sentences.list_entry(
-            context.results.report_series_description, header, analysed=analysed
+        **object_arguments(
+            context, header, kind, results.report_series_number, results.report_series_description, analysed=analysed
         ),
-        transfer_syntax_uid=ExplicitVRLittleEndian,
-        specific_character_set=None,
-        **equipment_arguments(context),
     )
     list_evidence(document, images)
     if replaced:

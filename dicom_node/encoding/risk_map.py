@@ -10,7 +10,6 @@ import numpy as np
 from highdicom.sr import CodedConcept
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
-from pydicom.uid import ExplicitVRLittleEndian
 
 from dicom_node import codes
 from dicom_node.encoding.coarse_grid import CoarseGrid, coarse_grid
@@ -18,9 +17,8 @@ from dicom_node.encoding.context import MANUFACTURER, ResultContext
 from dicom_node.encoding.parameters import algorithm_parameters
 from dicom_node.encoding.references import refer_to_series
 from dicom_node.encoding.segments import derive_dimension_uid, stand_in_slice
-from dicom_node.encoding.sentences import list_entry
 from dicom_node.encoding.source_attributes import copy_body_part
-from dicom_node.encoding.stamp import equipment_arguments, stamp_result
+from dicom_node.encoding.stamp import object_arguments, stamp_result
 from dicom_node.errors import NodeError
 from dicom_node.read_series import SourceSeries
 from dicom_node.result_kinds import RISK_MAP, RISK_MAP_AS_SEGMENTATION
@@ -28,7 +26,6 @@ from glianet.findings import Findings
 from glianet.score_files import HIGHEST
 from glianet.scores import RiskGrid
 
-ROLE, ROLE_AS_SEGMENTATION = RISK_MAP, RISK_MAP_AS_SEGMENTATION
 CONTENT_LABEL = "RISK_MAP"  # CS
 CONTENT_DESCRIPTION = "Network regional scores - for research use only"  # LO
 SEGMENT_LABEL = "Network regional score"  # LO
@@ -58,39 +55,32 @@ def encode_risk_map(
     grid = coarse_grid(findings.labels.shape, findings.affine)
     values = np.clip(risk.to_grid(grid.indices), 0, 1).astype(np.float32)
     header = source.datasets[0]
-    role = ROLE_AS_SEGMENTATION if as_segmentation else ROLE
-    arguments = _common_arguments(source, grid, role, context)
+    kind = RISK_MAP_AS_SEGMENTATION if as_segmentation else RISK_MAP
+    arguments = _common_arguments(source, grid, kind, context)
     result = _segmentation(values, findings, arguments) if as_segmentation else _map(values, arguments)
     _order_frames(result, grid)
     refer_to_series(result, source.datasets)
     result.CodingSchemeIdentificationSequence = [codes.private_coding_scheme()]
     series_uid = str(header.SeriesInstanceUID)
-    derive_dimension_uid(result, context.result_uid(role, "dimensions", series_uid))
+    derive_dimension_uid(result, context.result_uid(kind, "dimensions", series_uid))
     copy_body_part(header, result)
     stamp_result(result, header, context)
     return result
 
 
 def _common_arguments(
-    source: SourceSeries, grid: CoarseGrid, role: str, context: ResultContext
+    source: SourceSeries, grid: CoarseGrid, kind: str, context: ResultContext
 ) -> dict[str, Any]:
-    header = source.datasets[0]
-    series_uid = str(header.SeriesInstanceUID)
+    results = context.results
+    number, description = results.risk_map_series_number, results.risk_map_series_description
     return {
         "source_images": [stand_in_slice(source, source.geometry.planes[0])],
         "pixel_measures": grid.measures,
         "plane_orientation": grid.orientation,
         "plane_positions": grid.positions,
-        "series_instance_uid": context.result_uid(role, "series", series_uid),
-        "series_number": context.results.risk_map_series_number,
-        "sop_instance_uid": context.result_uid(role, "instance", series_uid),
-        "instance_number": 1,
         "content_label": CONTENT_LABEL,
         "content_description": CONTENT_DESCRIPTION,
-        "series_description": list_entry(context.results.risk_map_series_description, header),
-        "transfer_syntax_uid": ExplicitVRLittleEndian,
-        "specific_character_set": None,
-        **equipment_arguments(context),
+        **object_arguments(context, source.datasets[0], kind, number, description),
     }
 
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import highdicom as hd
 from pydicom.dataset import Dataset
-from pydicom.uid import ExplicitVRLittleEndian
 
 from dicom_node.encoding.context import ResultContext
 from dicom_node.encoding.references import refer_to_sources, slices_of_lesion
@@ -15,9 +14,8 @@ from dicom_node.encoding.segments import (
     stand_in_slice,
     stored_mask,
 )
-from dicom_node.encoding.sentences import list_entry
 from dicom_node.encoding.source_attributes import copy_body_part
-from dicom_node.encoding.stamp import equipment_arguments, stamp_result
+from dicom_node.encoding.stamp import object_arguments, stamp_result
 from dicom_node.errors import NodeError
 from dicom_node.read_series import SourceSeries
 from dicom_node.result_kinds import SegmentationForm
@@ -87,17 +85,18 @@ def _encode(
         pixel_array=stored_mask(source, findings, slices, lesions),
         segmentation_type=hd.seg.SegmentationTypeValues[form.kind.upper()],
         segment_descriptions=describe_segments(findings, lesions, context, series_uid),
-        series_instance_uid=context.result_uid(form.result_kind, "series", series_uid),
-        series_number=context.results.segmentation_series_number,
-        sop_instance_uid=context.result_uid(role, "instance", series_uid),
-        instance_number=lesions[0].number if form.apart else 1,
         content_label=CONTENT_LABEL,
         content_description=CONTENT_DESCRIPTION,
-        series_description=list_entry(context.results.segmentation_series_description, header),
         omit_empty_frames=not form.empty_frames,
-        transfer_syntax_uid=ExplicitVRLittleEndian,
-        specific_character_set=None,
-        **equipment_arguments(context),
+        **object_arguments(
+            context,
+            header,
+            form.result_kind,
+            context.results.segmentation_series_number,
+            context.results.segmentation_series_description,
+            role=role,
+            instance_number=lesions[0].number if form.apart else 1,
+        ),
     )
     refer_to_sources(segmentation, source.datasets, planes)
     derive_dimension_uid(segmentation, context.result_uid(role, "dimensions", series_uid))

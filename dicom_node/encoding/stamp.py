@@ -6,10 +6,12 @@ from typing import Any
 
 from highdicom import ContributingEquipment
 from pydicom.dataset import Dataset
+from pydicom.uid import ExplicitVRLittleEndian
 from pydicom.valuerep import DA, DT, TM
 
 from dicom_node.codes import PROCESSING_EQUIPMENT
 from dicom_node.encoding.context import MANUFACTURER, RESEARCH_USE, ResultContext
+from dicom_node.encoding.sentences import list_entry
 from dicom_node.encoding.source_attributes import copy_patient_and_study
 
 
@@ -61,6 +63,35 @@ def equipment_arguments(context: ResultContext) -> dict[str, Any]:
         "software_versions": context.software_versions,
         "device_serial_number": context.node_ae_title,
         "contributing_equipment": [processing_equipment(context)],
+    }
+
+
+def object_arguments(
+    context: ResultContext,
+    header: Dataset,
+    kind: str,
+    number: int,
+    description: str,
+    *,
+    role: str = "",
+    instance_number: int = 1,
+    analysed: bool = True,
+) -> dict[str, Any]:
+    """What the constructors of highdicom ask about an object and its series.
+
+    header: of the source. kind: of `result_kinds`; number, description: of the series, as the settings have them.
+    role: where the series has several objects, that of this one; its UID follows from it.
+    """
+    series_uid = str(header.SeriesInstanceUID)
+    return {
+        "series_instance_uid": context.result_uid(kind, "series", series_uid),
+        "series_number": number,
+        "series_description": list_entry(description, header, analysed=analysed),
+        "sop_instance_uid": context.result_uid(role or kind, "instance", series_uid),
+        "instance_number": instance_number,
+        "transfer_syntax_uid": ExplicitVRLittleEndian,
+        "specific_character_set": None,
+        **equipment_arguments(context),
     }
 
 

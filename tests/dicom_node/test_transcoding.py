@@ -1,4 +1,4 @@
-"""The same object in another transfer syntax: every value and pixel as it was, read by pydicom and DCMTK's rules."""
+"""The same object in another transfer syntax: every value and pixel as it was, read back by pydicom."""
 
 from io import BytesIO
 from pathlib import Path

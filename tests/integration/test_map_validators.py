@@ -18,11 +18,12 @@ from dicom_node.encoding.probability_map import encode_probability
 from dicom_node.encoding.risk_map import encode_risk_map
 from glianet.findings import Findings
 from glianet.scores import RiskGrid
-from tests.integration.test_validators import CASES, Case, complaints, pixelmed_complaints, program
-from tests.support.ct_source import CtSource
+from tests.integration.test_validators import CASES, Case
+from tests.support.ct_source import FEET_FIRST, CtSource
 from tests.support.made_findings import make_context, make_findings, read_source
+from tests.support.validators import complaints, pixelmed_complaints, program
 
-HEAD_TO_FOOT = Case(CtSource(slices=12, rows=24, columns=30, orientation=(1.0, 0.0, 0.0, 0.0, -1.0, 0.0)))
+HEAD_TO_FOOT = Case(CtSource(slices=12, rows=24, columns=30, orientation=FEET_FIRST))
 NAMES = ("axial", "oblique", "not square", "prone", "enhanced", "non-ASCII name")
 MAP_CASES = {**{name: CASES[name] for name in NAMES}, "head to foot": HEAD_TO_FOOT}
 RISK = RiskGrid(

@@ -13,12 +13,16 @@ from pydicom.uid import (
     CTImageStorage,
     EnhancedCTImageStorage,
     ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
     LegacyConvertedEnhancedCTImageStorage,
 )
 
 ROOT = "1.2.826.0.1.3680043.8.498.77"
 AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 PRONE = (-1.0, 0.0, 0.0, 0.0, -1.0, 0.0)
+OBLIQUE = (0.9816271834476640, 0.0, 0.1908089953765448, 0.0, 1.0, 0.0)  # 11 degrees about the y axis
+TURNED = (0.0, 1.0, 0.0, -1.0, 0.0, 0.0)  # patient on the side: rows run along y
+FEET_FIRST = (1.0, 0.0, 0.0, 0.0, -1.0, 0.0)  # rows run to the front: slices come from head to foot
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,20 @@ class CtSource:
 
     def with_attributes(self, **attributes: Any) -> "CtSource":
         return replace(self, attributes={**self.attributes, **attributes})
+
+
+SOURCES = {
+    "axial": CtSource(),
+    "oblique": CtSource(orientation=OBLIQUE),
+    "prone": CtSource(orientation=PRONE),
+    "head to foot": CtSource(orientation=FEET_FIRST),
+    "on the side": CtSource(orientation=TURNED, rows=48, columns=40),
+    "not square": CtSource(rows=33, columns=51, spacing=(1.25, 0.4, 0.7)),
+    "enhanced": CtSource(kind="enhanced"),
+    "legacy": CtSource(kind="legacy", orientation=OBLIQUE),
+    "implicit": CtSource(transfer_syntax=ImplicitVRLittleEndian),
+}
+"""One of every kind and orientation."""
 
 
 def write_ct(folder: Path, source: CtSource) -> list[Path]:

@@ -9,31 +9,18 @@ import highdicom as hd
 import numpy as np
 import pytest
 from pydicom import Dataset, dcmread
-from pydicom.uid import ImplicitVRLittleEndian
 
 from dicom_node.encoding.check_probability import check_probability
 from dicom_node.encoding.part10 import EncodedObject, to_part10
-from dicom_node.encoding.probability_map import ROLE, encode_probability
+from dicom_node.encoding.probability_map import encode_probability
 from dicom_node.errors import NodeError
 from dicom_node.read_series import SourceSeries
+from dicom_node.result_kinds import PROBABILITY
 from glianet.findings import Findings
-from tests.support.ct_source import PRONE, ROOT, CtSource
+from tests.support.ct_source import ROOT, SOURCES, CtSource
+from tests.support.damage import drop_a_segment, exchange_segments, repeat_a_tracking_uid
 from tests.support.made_findings import make_context, make_findings, many_blocks, read_source
 
-OBLIQUE = (0.9816271834476640, 0.0, 0.1908089953765448, 0.0, 1.0, 0.0)  # 11 degrees about the y axis
-TURNED = (0.0, 1.0, 0.0, -1.0, 0.0, 0.0)  # patient on the side: rows run along y
-FEET_FIRST = (1.0, 0.0, 0.0, 0.0, -1.0, 0.0)  # rows run to the front: slices come from head to foot
-SOURCES = {
-    "axial": CtSource(),
-    "oblique": CtSource(orientation=OBLIQUE),
-    "prone": CtSource(orientation=PRONE),
-    "head to foot": CtSource(orientation=FEET_FIRST),
-    "on the side": CtSource(orientation=TURNED, rows=48, columns=40),
-    "not square": CtSource(rows=33, columns=51, spacing=(1.25, 0.4, 0.7)),
-    "enhanced": CtSource(kind="enhanced"),
-    "legacy": CtSource(kind="legacy", orientation=OBLIQUE),
-    "implicit": CtSource(transfer_syntax=ImplicitVRLittleEndian),
-}
 BLOCKS = [((2, 6), (10, 16), (20, 25)), ((8, 9), (1, 4), (2, 5)), ((4, 7), (25, 27), (30, 33))]
 Made = tuple[SourceSeries, Findings, np.ndarray, EncodedObject]
 Change = Callable[[Dataset], None]
@@ -45,7 +32,7 @@ def made_scores(findings: Findings) -> np.ndarray:
 
 
 def encode(source: SourceSeries, findings: Findings, scores: np.ndarray) -> EncodedObject:
-    return to_part10(ROLE, encode_probability(source, findings, scores, make_context()))
+    return to_part10(PROBABILITY, encode_probability(source, findings, scores, make_context()))
 
 
 @pytest.mark.parametrize("kind", SOURCES)
@@ -198,21 +185,6 @@ def repeat_a_slice(dataset: Dataset) -> None:
     first, second = groups(dataset, 1), groups(dataset, 2)
     for keyword in ("PlanePositionSequence", "DerivationImageSequence"):
         second[keyword].value = first[keyword].value
-
-
-def exchange_segments(dataset: Dataset) -> None:
-    for item in dataset.PerFrameFunctionalGroupsSequence:
-        identification = item.SegmentIdentificationSequence[0]
-        identification.ReferencedSegmentNumber = 3 - identification.ReferencedSegmentNumber
-
-
-def drop_a_segment(dataset: Dataset) -> None:
-    del dataset.SegmentSequence[1]
-
-
-def repeat_a_tracking_uid(dataset: Dataset) -> None:
-    first, second = dataset.SegmentSequence
-    second.TrackingUID = first.TrackingUID
 
 
 def name_another_series(dataset: Dataset) -> None:

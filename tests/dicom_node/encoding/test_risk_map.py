@@ -13,17 +13,16 @@ from pydicom.uid import ImplicitVRLittleEndian, ParametricMapStorage, Segmentati
 
 from dicom_node.encoding.check_risk_map import check_risk_map
 from dicom_node.encoding.part10 import EncodedObject, to_part10
-from dicom_node.encoding.risk_map import ROLE, ROLE_AS_SEGMENTATION, encode_risk_map
+from dicom_node.encoding.risk_map import encode_risk_map
 from dicom_node.errors import NodeError
 from dicom_node.read_series import SourceSeries
+from dicom_node.result_kinds import RISK_MAP, RISK_MAP_AS_SEGMENTATION
 from glianet.findings import Findings
 from glianet.scores import RiskGrid
-from tests.support.ct_source import PRONE, ROOT, CtSource
+from tests.support.ct_source import FEET_FIRST, OBLIQUE, PRONE, ROOT, TURNED, CtSource
+from tests.support.damage import give_to_another_patient, move_to_another_frame_of_reference
 from tests.support.made_findings import make_context, make_findings, read_source
 
-OBLIQUE = (0.9816271834476640, 0.0, 0.1908089953765448, 0.0, 1.0, 0.0)  # 11 degrees about the y axis
-TURNED = (0.0, 1.0, 0.0, -1.0, 0.0, 0.0)  # patient on the side: rows run along y
-FEET_FIRST = (1.0, 0.0, 0.0, 0.0, -1.0, 0.0)  # rows run to the front: slices come from head to foot
 SIZE = {"slices": 30, "rows": 40, "columns": 48}
 SOURCES = {
     "axial": CtSource(**SIZE),
@@ -49,7 +48,7 @@ def made_risk() -> RiskGrid:
 
 
 def encode(source: SourceSeries, findings: Findings, risk: RiskGrid, as_segmentation: bool) -> EncodedObject:
-    role = ROLE_AS_SEGMENTATION if as_segmentation else ROLE
+    role = RISK_MAP_AS_SEGMENTATION if as_segmentation else RISK_MAP
     dataset = encode_risk_map(source, findings, risk, make_context(), as_segmentation=as_segmentation)
     return to_part10(role, dataset)
 
@@ -300,14 +299,6 @@ def forget_an_image(dataset: Dataset) -> None:
 def derive_from_another_image(dataset: Dataset) -> None:
     image = shared(dataset).DerivationImageSequence[0].SourceImageSequence[0]
     image.ReferencedSOPInstanceUID = f"{ROOT}.8"
-
-
-def move_to_another_frame_of_reference(dataset: Dataset) -> None:
-    dataset.FrameOfReferenceUID = f"{ROOT}.8"
-
-
-def give_to_another_patient(dataset: Dataset) -> None:
-    dataset.PatientID = "P-0816"
 
 
 def call_it_a_product(dataset: Dataset) -> None:

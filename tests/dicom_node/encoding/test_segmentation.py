@@ -1,15 +1,16 @@
 """The SEG: pixels, geometry, references and codes, on sources of every kind and orientation."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import highdicom as hd
 import numpy as np
 import pytest
-from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import ExplicitVRLittleEndian
 
 from dicom_node.encoding.part10 import to_part10
 from dicom_node.errors import NodeError
-from tests.support.ct_source import PRONE, ROOT, CtSource
+from tests.support.ct_source import ROOT, SOURCES, CtSource
 from tests.support.made_findings import (
     WEIGHTS,
     encode_segmentation,
@@ -19,18 +20,6 @@ from tests.support.made_findings import (
     read_source,
 )
 
-OBLIQUE = (0.9816271834476640, 0.0, 0.1908089953765448, 0.0, 1.0, 0.0)  # 11 degrees about the y axis
-TURNED = (0.0, 1.0, 0.0, -1.0, 0.0, 0.0)  # patient on the side: rows run along y
-SOURCES = {
-    "axial": CtSource(),
-    "oblique": CtSource(orientation=OBLIQUE),
-    "prone": CtSource(orientation=PRONE),
-    "on the side": CtSource(orientation=TURNED, rows=48, columns=40),
-    "not square": CtSource(rows=33, columns=50, spacing=(1.25, 0.4, 0.7)),
-    "enhanced": CtSource(kind="enhanced"),
-    "legacy": CtSource(kind="legacy", orientation=OBLIQUE),
-    "implicit": CtSource(transfer_syntax=ImplicitVRLittleEndian),
-}
 BLOCKS = [((2, 6), (10, 16), (20, 25)), ((8, 9), (1, 4), (2, 5)), ((4, 7), (25, 27), (30, 33))]
 
 
@@ -131,7 +120,7 @@ def test_device_uid_changes_with_the_weights() -> None:
 
 
 def test_grid_is_the_sources_own(tmp_path: Path) -> None:
-    source = read_source(tmp_path, SOURCES["not square"])
+    source = read_source(tmp_path, replace(SOURCES["not square"], columns=50))
     segmentation = encode_segmentation(source, make_findings(source, BLOCKS), make_context())
     measures = segmentation.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
     assert [float(size) for size in measures.PixelSpacing] == [0.4, 0.7]

@@ -18,6 +18,13 @@ from dicom_node.read_series import SourceSeries
 from dicom_node.reasons import Reason
 from glianet.findings import Findings
 from tests.support.ct_source import ROOT, CtSource
+from tests.support.damage import (
+    drop_a_segment,
+    exchange_segments,
+    give_to_another_patient,
+    move_to_another_frame_of_reference,
+    repeat_a_tracking_uid,
+)
 from tests.support.made_findings import make_context, make_findings, read_source
 
 BLOCKS = [((2, 6), (10, 16), (9, 15)), ((8, 9), (1, 4), (2, 5))]
@@ -127,21 +134,6 @@ def widen_the_slices(segmentation: Dataset) -> None:
     shared(segmentation).PixelMeasuresSequence[0].SpacingBetweenSlices = "0.7"
 
 
-def exchange_segments(segmentation: Dataset) -> None:
-    for groups in segmentation.PerFrameFunctionalGroupsSequence:
-        item = groups.SegmentIdentificationSequence[0]
-        item.ReferencedSegmentNumber = 3 - item.ReferencedSegmentNumber
-
-
-def drop_a_segment(segmentation: Dataset) -> None:
-    del segmentation.SegmentSequence[1]
-
-
-def repeat_a_tracking_uid(segmentation: Dataset) -> None:
-    first, second = segmentation.SegmentSequence
-    second.TrackingUID = first.TrackingUID
-
-
 def change_the_segments_tracking_uid(segmentation: Dataset) -> None:
     segmentation.SegmentSequence[0].TrackingUID = f"{ROOT}.8"
 
@@ -155,16 +147,8 @@ def put_both_on_the_same_voxels(segmentation: Dataset) -> None:
     put(segmentation, frames)
 
 
-def move_to_another_frame_of_reference(segmentation: Dataset) -> None:
-    segmentation.FrameOfReferenceUID = f"{ROOT}.8"
-
-
 def move_to_another_study(dataset: Dataset) -> None:
     dataset.StudyInstanceUID = f"{ROOT}.8"
-
-
-def give_to_another_patient(dataset: Dataset) -> None:
-    dataset.PatientID = "P-0816"
 
 
 def change_the_name(dataset: Dataset) -> None:
