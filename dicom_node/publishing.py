@@ -1,6 +1,6 @@
 """Publishing: what was found, or why nothing was looked for, becomes DICOM objects in the outbox."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, tzinfo
 from hashlib import sha256
@@ -12,21 +12,22 @@ import structlog
 from pydicom import Dataset
 
 from dicom_node.clock import Clock
-from dicom_node.encoding.context import EarlierReport, ResultContext
-from dicom_node.encoding.encode_results import EncodedObject, Maps, encode_refusal_results, encode_results
+from dicom_node.encoding.context import ResultContext
+from dicom_node.encoding.encode_results import (
+    Encoded,
+    EncodedObject,
+    Maps,
+    encode_refusal_results,
+    encode_results,
+)
 from dicom_node.errors import NodeError
 from dicom_node.folders import Folders
 from dicom_node.identifiers import analysis_fingerprint, digest_of_instances
 from dicom_node.read_series import inspect_series, read_headers
 from dicom_node.reasons import REASONS, NotAnalysable, Reason
-from dicom_node.result_kinds import (
-    PROBABILITY,
-    REPORTS,
-    RISK_MAP,
-    RISK_MAP_AS_SEGMENTATION,
-    SEGMENTATIONS,
-)
+from dicom_node.result_kinds import PROBABILITY, RISK_MAP, RISK_MAP_AS_SEGMENTATION, STATEMENTS
 from dicom_node.settings import Settings
+from dicom_node.supersession import follow
 from glianet import __version__
 from glianet.errors import GliaNetError
 from glianet.findings import Findings, load_findings
@@ -35,14 +36,15 @@ from storage.database import Database
 from storage.durable import write_durable
 from storage.errors import LostClaim, StorageError
 from storage.jobs import ResultObject, claim_series, postpone, publish
-from storage.outbox import earlier_results
+from storage.outbox import DeliveryRow, earlier_deliveries
 from storage.series import InstanceRow, SeriesRow, instance_paths
 from storage.spool import Spool
 from storage.states import SeriesState
 
 LEASE = timedelta(minutes=10)  # reading, drawing and checking 1,300 slices with 40 lesions takes a minute
 MAXIMUM_ATTEMPTS = 3
-"""At the last one, findings go out as SEG and SR alone where these can be made and something else is what fails."""
+"""At the last one, each kind of result stands for itself: one that fails no longer holds up the others."""
+UNSERVED = "what it is to be told could not be made; look at the reason, then `dicom-node reanalyse` the series"
 UNENCODABLE = (NodeError, GliaNetError, StorageError, OSError, ValueError, RuntimeError, MemoryError)
 RETRY_DELAY = timedelta(seconds=30)
 
@@ -67,24 +69,49 @@ def publish_next(db: Database, folders: Folders, settings: Settings, owner: str,
 
 def _publish(db: Database, folders: Folders, settings: Settings, claim: SeriesRow, clock: Clock) -> None:
     try:
-        earlier = earlier_results(db, claim.id, claim.revision)
-        objects = _encode(db, folders, settings, claim, earlier)
-        results = [_write(folders.results, claim, encoded, earlier) for encoded in objects]
+        earlier = earlier_deliveries(db, claim.id, claim.revision)
+        encoded = _encode(db, folders, settings, claim, earlier)
+        unserved = _unserved(settings, encoded)
+        results = [_write(folders.results, claim, one, earlier) for one in encoded.objects]
     except UNENCODABLE as error:
         log.error("results could not be encoded", series=claim.series_instance_uid, error=str(error))
         delay = RETRY_DELAY * 2 ** (claim.attempts - 1)
         postpone(db, claim, str(error) or repr(error), delay, MAXIMUM_ATTEMPTS, clock())
         return
-    publish(db, claim, results, _shares(settings, objects), clock())
+    if encoded.left_out:
+        log.warning("results are left out", series=claim.series_instance_uid, kinds=dict(encoded.left_out))
+    shares, left_out = _shares(settings, encoded), encoded.left_out
+    publish(db, claim, results, shares, clock(), left_out=left_out, unserved=unserved)
     log.info("results published", series=claim.series_instance_uid, roles=[result.role for result in results])
 
 
-def _shares(settings: Settings, objects: Iterable[EncodedObject]) -> dict[str, list[str]]:
+def _shares(settings: Settings, encoded: Encoded) -> dict[str, list[str]]:
     """For each destination, the roles of the results that it gets."""
     return {
-        destination.name: [one.role for one in objects if one.kind in destination.wanted]
+        destination.name: [one.role for one in encoded.objects if one.kind in destination.wanted]
         for destination in settings.destinations
     }
+
+
+def _unserved(settings: Settings, encoded: Encoded) -> dict[str, str]:
+    """Destinations that should be told what was found in words, and whose results do not, each with the reason.
+
+    Raises:
+        NodeError: that is so of every destination.
+    """
+    made = {one.kind for one in encoded.objects}
+    lacking = {
+        destination.name: destination.wanted & STATEMENTS
+        for destination in settings.destinations
+        if destination.wanted & STATEMENTS & set(encoded.left_out) and not destination.wanted & STATEMENTS & made
+    }
+    reasons = {
+        name: f"{UNSERVED}: " + "; ".join(f"{kind}: {encoded.left_out[kind]}" for kind in sorted(kinds))
+        for name, kinds in lacking.items()
+    }
+    if reasons and len(reasons) == len(settings.destinations):
+        raise NodeError("; ".join(reasons.values()), where="encoding")
+    return reasons
 
 
 def _wanted(settings: Settings) -> frozenset[str]:
@@ -93,17 +120,12 @@ def _wanted(settings: Settings) -> frozenset[str]:
 
 
 def _encode(
-    db: Database, folders: Folders, settings: Settings, claim: SeriesRow, earlier: Iterable[ResultObject]
-) -> tuple[EncodedObject, ...]:
+    db: Database, folders: Folders, settings: Settings, claim: SeriesRow, earlier: Sequence[DeliveryRow]
+) -> Encoded:
     instances = instance_paths(db, claim.id)
-    reports = tuple(
-        EarlierReport(one.role, one.sop_class_uid, one.sop_instance_uid, one.series_instance_uid)
-        for one in earlier
-        if one.role in REPORTS
-    )
     if claim.state == SeriesState.ANALYSED:
-        return _encode_findings(folders, settings, claim, instances, reports)
-    return _encode_refusal(Spool(folders.spool), settings, claim, instances, reports)
+        return _encode_findings(folders, settings, claim, instances, earlier)
+    return _encode_refusal(Spool(folders.spool), settings, claim, instances, earlier)
 
 
 def _encode_findings(
@@ -111,8 +133,8 @@ def _encode_findings(
     settings: Settings,
     claim: SeriesRow,
     instances: list[InstanceRow],
-    earlier: tuple[EarlierReport, ...],
-) -> tuple[EncodedObject, ...]:
+    earlier: Sequence[DeliveryRow],
+) -> Encoded:
     assert claim.findings_path is not None
     path, spool = folders.findings / claim.findings_path, Spool(folders.spool)
     findings = load_findings(path)
@@ -120,13 +142,12 @@ def _encode_findings(
     source = inspect_series(headers, settings.selection, settings.assembly, conflicting=False)
     context = _context(settings, claim, instances, findings, earlier)
     wanted = _wanted(settings)
-    try:
-        return encode_results(source, findings, context, wanted, _kept_maps(path, findings, wanted))
-    except UNENCODABLE as error:
-        if claim.attempts < MAXIMUM_ATTEMPTS or not wanted - set(REPORTS) - set(SEGMENTATIONS):
-            raise
-        log.error("all but SEG and SR is left out", series=claim.series_instance_uid, error=repr(error))
-        return encode_results(source, findings, context, wanted, only_essential=True)
+    maps = _kept_maps(path, findings, wanted)
+    return encode_results(source, findings, context, wanted, maps, leave_out=_is_last(claim))
+
+
+def _is_last(claim: SeriesRow) -> bool:
+    return claim.attempts >= MAXIMUM_ATTEMPTS
 
 
 def _kept_maps(path: Path, findings: Findings, wanted: frozenset[str]) -> Maps:
@@ -149,18 +170,19 @@ def _encode_refusal(
     settings: Settings,
     claim: SeriesRow,
     instances: list[InstanceRow],
-    earlier: tuple[EarlierReport, ...],
-) -> tuple[EncodedObject, ...]:
+    earlier: Sequence[DeliveryRow],
+) -> Encoded:
     reason = Reason(claim.reason_code or "")
     wanted = settings.results.report_refusals
     if wanted == "none" or (wanted == "defects" and REASONS[reason].kind != "defect"):
-        return ()
+        return Encoded(())
     headers = list(_readable_headers(spool.absolute(row.path) for row in instances if not row.conflict))
     if not headers:
         log.warning("no header can be read: there is no study to report to", series=claim.series_instance_uid)
-        return ()
+        return Encoded(())
     context = _context(settings, claim, instances, None, earlier)
-    return encode_refusal_results(headers, reason, claim.reason_detail or "", context, _wanted(settings))
+    detail, kinds = claim.reason_detail or "", _wanted(settings)
+    return encode_refusal_results(headers, reason, detail, context, kinds, leave_out=_is_last(claim))
 
 
 def _readable_headers(paths: Iterable[Path]) -> Iterator[Dataset]:
@@ -177,7 +199,7 @@ def _context(
     claim: SeriesRow,
     instances: list[InstanceRow],
     findings: Findings | None,
-    earlier: tuple[EarlierReport, ...],
+    earlier: Sequence[DeliveryRow],
 ) -> ResultContext:
     assert claim.concluded_at is not None
     context = ResultContext(
@@ -190,9 +212,11 @@ def _context(
         node_ae_title=settings.node.ae_title,
         instances_digest=digest_of_instances(row.sop_instance_uid for row in instances),
         time_zone=_time_zone(settings, claim.concluded_at),
-        earlier_reports=earlier,
     )
-    return context if findings is None else replace(context, weights_sha256=findings.weights_sha256)
+    if findings is not None:
+        context = replace(context, weights_sha256=findings.weights_sha256)
+    destinations = {destination.name: destination.wanted for destination in settings.destinations}
+    return follow(context, claim.series_instance_uid, earlier, destinations)
 
 
 def _time_zone(settings: Settings, moment: datetime) -> tzinfo:
@@ -217,7 +241,7 @@ def _fingerprint(claim: SeriesRow, findings: Findings | None) -> str:
     )
 
 
-def _write(root: Path, claim: SeriesRow, encoded: EncodedObject, earlier: Iterable[ResultObject]) -> ResultObject:
+def _write(root: Path, claim: SeriesRow, encoded: EncodedObject, earlier: Iterable[DeliveryRow]) -> ResultObject:
     folder = sha256(claim.series_instance_uid.encode()).hexdigest()[:32]
     relative = Path(folder) / str(claim.revision) / f"{encoded.role}.dcm"
     data = _as_sent_before(root, encoded, earlier) or encoded.data
@@ -233,12 +257,12 @@ def _write(root: Path, claim: SeriesRow, encoded: EncodedObject, earlier: Iterab
     )
 
 
-def _as_sent_before(root: Path, encoded: EncodedObject, earlier: Iterable[ResultObject]) -> bytes | None:
+def _as_sent_before(root: Path, encoded: EncodedObject, earlier: Iterable[DeliveryRow]) -> bytes | None:
     """The bytes under the same UID that may have gone out: an analysis repeated as it was says nothing new.
 
     Only the time of its conclusion would differ, and an archive keeps what came first.
     """
-    for one in earlier:
+    for one in (result for delivery in earlier for result in delivery.objects):
         if one.sop_instance_uid == encoded.sop_instance_uid and (root / one.path).is_file():
             data = (root / one.path).read_bytes()
             if sha256(data).hexdigest() == one.sha256:

@@ -69,3 +69,6 @@ REPORTS: dict[str, tuple[SegmentationForm, ReportForm]] = {
     for form in ("comprehensive-3d", "comprehensive", "enhanced")
 }
 """The forms of a report and of the Segmentations that it refers to, by its name."""
+
+STATEMENTS = frozenset((*REPORTS, KEY_IMAGES, PDF))
+"""Kinds that say in words what was found, or that nothing was, or why nothing was looked for."""

@@ -151,6 +151,14 @@ class ResultsSettings(Table):
     presentation_state_series_description: Description = "GLIA-Net outlines (research)"
     pdf_series_description: Description = "GLIA-Net key images as PDF (research)"
 
+    @model_validator(mode="after")
+    def _check_numbers_differ(self) -> "ResultsSettings":
+        """Viewers list series by their numbers, and some take equal ones for one series."""
+        numbers = {name: value for name, value in self if name.endswith("_series_number")}
+        if len(set(numbers.values())) < len(numbers):
+            raise ValueError(f"the series numbers must differ from one another, and are {numbers}")
+        return self
+
 
 class DeliverySettings(Table):
     first_delay_s: Seconds = 30.0

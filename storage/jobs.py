@@ -8,6 +8,7 @@ over) raises LostClaim, and nothing is changed.
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
+from types import MappingProxyType
 
 from sqlalchemy import Connection, insert, or_, select, update
 
@@ -163,10 +164,16 @@ def publish(
     results: Sequence[ResultObject],
     destinations: Mapping[str, Sequence[str]],
     now: datetime,
+    *,
+    left_out: Mapping[str, str] = MappingProxyType({}),
+    unserved: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
     """ANALYSED or REFUSED -> DELIVERING: the results, durable on disk, go into the outbox.
 
     destinations: name of each, and the roles of the results that it is sent; one that is sent none has no delivery.
+    left_out: kinds of results that could not be made, and why, for the audit log. unserved: destinations that lack
+    something without which they are not to be served, and why; their deliveries have failed before they begin, so
+    that the series ends as failed. There is another destination beside them.
     Where there is nothing to send, or nowhere to send it, the series ends here as DONE or NOT_ANALYSED.
     Raises LostClaim, and StorageError for a role that is not among the results.
     """
@@ -176,12 +183,14 @@ def publish(
     detail = {
         "results": [{"role": one.role, "sop_instance_uid": one.sop_instance_uid} for one in results],
         "destinations": {name: list(roles) for name, roles in destinations.items()},
+        **({"left_out": dict(left_out)} if left_out else {}),
+        **({"unserved": dict(unserved)} if unserved else {}),
     }
     with db.transaction() as connection:
-        if any(destinations.values()):
+        if any(roles for name, roles in destinations.items() if name not in unserved):
             to = SeriesState.DELIVERING
             move_series(connection, claim, to, "results-published", detail, actor=_actor(claim), now=now)
-            _insert_deliveries(connection, claim, destinations, now)
+            _insert_deliveries(connection, claim, destinations, unserved, now)
         else:
             note(connection, claim, "results-published", detail, actor=_actor(claim), now=now)
             end_series(connection, claim, actor=_actor(claim), now=now)
@@ -197,19 +206,26 @@ def _insert_results(
 
 
 def _insert_deliveries(
-    connection: Connection, claim: SeriesRow, destinations: Mapping[str, Sequence[str]], now: datetime
+    connection: Connection,
+    claim: SeriesRow,
+    destinations: Mapping[str, Sequence[str]],
+    unserved: Mapping[str, str],
+    now: datetime,
 ) -> None:
-    common = {
-        "series_id": claim.id,
-        "revision": claim.revision,
-        "state": DeliveryState.PENDING,
-        "attempts": 0,
-        "created_at": now,
-    }
-    sent = {name: list(roles) for name, roles in destinations.items() if roles}
-    connection.execute(
-        insert(deliveries), [{**common, "destination": name, "roles": roles} for name, roles in sent.items()]
-    )
+    common = {"series_id": claim.id, "revision": claim.revision, "attempts": 0, "created_at": now}
+    pending = {"state": DeliveryState.PENDING, "ended_at": None, "last_error": None}
+    failed = {"state": DeliveryState.FAILED, "ended_at": now}
+    rows = [
+        {
+            **common,
+            **({**failed, "last_error": unserved[name]} if name in unserved else pending),
+            "destination": name,
+            "roles": list(roles),
+        }
+        for name, roles in destinations.items()
+        if roles or name in unserved
+    ]
+    connection.execute(insert(deliveries), rows)
 
 
 def postpone(

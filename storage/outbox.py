@@ -23,7 +23,7 @@ __all__ = [
     "claim_delivery",
     "delivered",
     "deliveries",
-    "earlier_results",
+    "earlier_deliveries",
     "give_back_delivery",
     "postpone_delivery",
 ]
@@ -148,13 +148,12 @@ def deliveries(db: Database, series_id: int) -> list[DeliveryRow]:
         return read_deliveries(connection, table.c.series_id == series_id)
 
 
-def earlier_results(db: Database, series_id: int, revision: int) -> list[ResultObject]:
-    """Results of revisions before `revision` that may have reached a destination, in the order of their making."""
+def earlier_deliveries(db: Database, series_id: int, revision: int) -> list[DeliveryRow]:
+    """Deliveries of revisions before `revision` that may have reached their destination, oldest revision first."""
     with db.read() as connection:
-        tried = read_deliveries(
+        return read_deliveries(
             connection, and_(table.c.series_id == series_id, table.c.revision < revision, table.c.attempts > 0)
         )
-    return list(dict.fromkeys(one for delivery in tried for one in delivery.objects))
 
 
 def _move_series_on(connection: Connection, claim: DeliveryRow, now: datetime) -> None:

@@ -16,7 +16,8 @@ def retry(db: Database, series_instance_uid: str | None, actor: str, now: dateti
     """Try a failed series again (None: all of them), and its failed deliveries; their UIDs.
 
     A series goes back to the state it failed from with its attempts and crashes forgotten. One that is still
-    being delivered to other destinations stays where it is, and its failed deliveries are tried again.
+    being delivered to other destinations stays where it is, and its failed deliveries are tried again. A delivery
+    that has nothing to send, because it could not be made, stays failed: a new analysis may make it.
     """
     with db.transaction() as connection:
         candidates = _candidates(connection, series_instance_uid)
@@ -33,7 +34,7 @@ def _candidates(connection: Connection, series_instance_uid: str | None) -> list
 
 def _retry(connection: Connection, row: SeriesRow, actor: str, now: datetime) -> bool:
     failed = _failed_deliveries(connection, row)
-    if row.state != SeriesState.FAILED and not failed:
+    if row.failed_from in (None, SeriesState.DELIVERING) and not failed:
         return False
     for delivery in failed:
         _retry_delivery(connection, delivery, actor, now)
@@ -47,12 +48,13 @@ def _retry(connection: Connection, row: SeriesRow, actor: str, now: datetime) ->
 
 
 def _failed_deliveries(connection: Connection, row: SeriesRow) -> list[DeliveryRow]:
-    return read_deliveries(
+    found = read_deliveries(
         connection,
         deliveries.c.series_id == row.id,
         deliveries.c.revision == row.revision,
         deliveries.c.state == DeliveryState.FAILED,
     )
+    return [one for one in found if one.objects]
 
 
 def _retry_delivery(connection: Connection, row: DeliveryRow, actor: str, now: datetime) -> None:

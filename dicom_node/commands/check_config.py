@@ -19,6 +19,7 @@ from rich.text import Text
 
 from dicom_node.commands.running_node import find_running_node
 from dicom_node.destination_settings import DestinationSettings
+from dicom_node.result_kinds import STATEMENTS
 from dicom_node.settings import Settings
 from glianet.errors import WeightsError
 from glianet.weights_file import DEFAULT_WEIGHTS, combined_sha256, read_metadata, weights_sha256
@@ -28,6 +29,9 @@ GIB = 1024**3
 PROBE_TIMEOUT_S = 120.0  # importing torch on a cold disk takes its time
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 EVERY_ADDRESS = ("0.0.0.0", "::")
+NO_STATEMENT = (
+    "gets neither report nor key_images nor pdf: of a series without a candidate, or not analysed, it hears nothing"
+)
 STYLES = {"ok": "green", "warning": "yellow", "error": "red"}
 _PORT_ADVICE = {
     errno.EADDRINUSE: "is a node running already, or another program?",
@@ -241,6 +245,8 @@ def _check_destinations(settings: Settings, *, echo: bool) -> Iterator[Check]:
             yield _check_echo(destination, settings)
         else:
             yield Check(name, "ok", f"{where}; --echo asks it")
+        if not destination.wanted & STATEMENTS:
+            yield Check(f"results for {destination.name}", "warning", NO_STATEMENT)
 
 
 def _is_here(host: str, settings: Settings) -> bool:

@@ -1,5 +1,6 @@
 """Self-check: the frames of a Segmentation by themselves, their pixels, and where they lie in the patient."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -39,17 +40,24 @@ def _reference(item: Dataset) -> tuple[str, str]:
     return str(item.ReferencedSOPClassUID), str(item.ReferencedSOPInstanceUID)
 
 
-def stored_pixels(segmentation: Dataset) -> npt.NDArray[np.unsignedinteger]:
-    """(frames, rows, columns): bits (PS3.5 section 8.1.1, annex D.1), or the numbers of a label map."""
-    shape = int(segmentation.NumberOfFrames), int(segmentation.Rows), int(segmentation.Columns)
-    count = shape[0] * shape[1] * shape[2]
-    values: npt.NDArray[np.unsignedinteger]
-    if segmentation.BitsAllocated == 1:
-        values = np.unpackbits(np.frombuffer(segmentation.PixelData, dtype=np.uint8), bitorder="little")
-    else:
-        values = np.frombuffer(segmentation.PixelData, dtype=np.dtype(f"<u{segmentation.BitsAllocated // 8}"))
-    require(len(values) >= count, "the pixel data are shorter than the frames need", WHERE)
-    return values[:count].reshape(shape)
+def stored_pixels(segmentation: Dataset) -> Iterator[npt.NDArray[np.unsignedinteger]]:
+    """Each frame, (rows, columns): bits (PS3.5 section 8.1.1, annex D.1), or the numbers of a label map.
+
+    One frame is unpacked at a time. Raises NodeError where the bytes are not as many as the frames need.
+    """
+    count, size = int(segmentation.NumberOfFrames), int(segmentation.Rows) * int(segmentation.Columns)
+    bits, data = int(segmentation.BitsAllocated), segmentation.PixelData
+    require(8 * len(data) >= count * size * bits, "the pixel data are shorter than the frames need", WHERE)
+    for first in range(0, count * size, size):
+        yield _pixels(data, first, size, bits).reshape(int(segmentation.Rows), int(segmentation.Columns))
+
+
+def _pixels(data: bytes, first: int, size: int, bits: int) -> npt.NDArray[np.unsignedinteger]:
+    """`size` pixels of `bits` bits from pixel `first` on; a frame of single bits may begin within a byte."""
+    if bits == 1:
+        packed = np.frombuffer(data, np.uint8, (first + size + 7) // 8 - first // 8, first // 8)
+        return np.unpackbits(packed, bitorder="little")[first % 8 :][:size]
+    return np.frombuffer(data, np.dtype(f"<u{bits // 8}"), size, first * bits // 8)
 
 
 def check_frame(segmentation: Dataset, groups: Dataset, frames: dict[Any, SourceFrame]) -> None:

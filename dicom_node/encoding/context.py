@@ -1,7 +1,9 @@
 """What a result says about its own making, beside the images and the findings."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
+from types import MappingProxyType
 
 from dicom_node.identifiers import derive_uid
 from dicom_node.settings import ResultsSettings
@@ -16,7 +18,6 @@ RESEARCH_USE = (
 class EarlierReport:
     """A report of an earlier state of the series, or of an analysis with other weights, that went out before."""
 
-    kind: str
     sop_class_uid: str
     sop_instance_uid: str
     series_instance_uid: str
@@ -28,8 +29,9 @@ class ResultContext:
 
     `concluded_at` is an aware time; results show it in the source's TimezoneOffsetFromUTC where that is
     given, else in `time_zone`. `fingerprint` stands for everything that decides the findings beside the
-    images, `instances_digest` for the set of images: both enter every UID. `weights_sha256` is empty where
-    no analysis took place. `earlier_reports` of the same series are in the order in which they were made.
+    images, `instances_digest` for the set of images: both enter every UID, and so does `repetition`, which counts
+    how often this very analysis came back after another one. `weights_sha256` is empty where no analysis took place.
+    `replaced`: by the kind of a report, the reports that it replaces.
     """
 
     concluded_at: datetime
@@ -41,7 +43,8 @@ class ResultContext:
     node_ae_title: str
     instances_digest: str
     time_zone: tzinfo = UTC
-    earlier_reports: tuple[EarlierReport, ...] = ()
+    repetition: int = 0
+    replaced: Mapping[str, tuple[EarlierReport, ...]] = field(default_factory=lambda: MappingProxyType({}))
 
     @property
     def device_uid(self) -> str:
@@ -58,17 +61,8 @@ class ResultContext:
 
     def result_uid(self, role: str, level: str, source_series_uid: str) -> str:
         """The Series or SOP Instance UID of a result: the same for the same images and analysis."""
-        return derive_uid(level, role, source_series_uid, self.instances_digest, self.fingerprint)
-
-    def superseded_by(self, kind: str, sop_instance_uid: str) -> tuple[EarlierReport, ...]:
-        """The report that the one with this UID replaces: the last of its kind, else the last of any kind.
-
-        None where the same report went out before: a document does not follow itself.
-        """
-        if any(one.sop_instance_uid == sop_instance_uid for one in self.earlier_reports):
-            return ()
-        alike = tuple(one for one in self.earlier_reports if one.kind == kind)
-        return (alike or self.earlier_reports)[-1:]
+        again = [f"again {self.repetition}"] if self.repetition else []
+        return derive_uid(level, role, source_series_uid, self.instances_digest, self.fingerprint, *again)
 
     def tracking_uid(self, number: int, source_series_uid: str) -> str:
         """The Tracking UID that lesion `number` has in the SEG and in the SR."""

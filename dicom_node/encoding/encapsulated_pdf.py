@@ -32,12 +32,13 @@ def encode_pdf(
     *,
     analysed: bool,
     references: Sequence[Dataset] = (),
+    role: str = PDF,
 ) -> Dataset:
     """The pages, (1024, 1024, 3) uint8 RGB each, as an Encapsulated PDF in the study of `header`.
 
     references: items with the SOP Class and Instance UID of the source images that the pages were made from, as
     key image pages have them; frame numbers are left out and repeated images named once. Without any, the
-    document refers to the image of `header`.
+    document refers to the image of `header`. role: among the results; the UID follows from it.
 
     Raises:
         NodeError: there is no page, or the source lacks a UID.
@@ -49,7 +50,7 @@ def encode_pdf(
     document.file_meta = FileMetaDataset()
     document.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     document.SOPClassUID = EncapsulatedPDFStorage
-    document.SOPInstanceUID = context.result_uid(PDF, "instance", series_uid)
+    document.SOPInstanceUID = context.result_uid(role, "instance", series_uid)
     document.SeriesInstanceUID = context.result_uid(PDF, "series", series_uid)
     document.SeriesNumber = context.results.pdf_series_number
     document.SeriesDescription = list_entry(context.results.pdf_series_description, header, analysed=analysed)

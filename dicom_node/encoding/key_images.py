@@ -13,6 +13,7 @@ from dicom_node.encoding.pages.sheet import Picture, statement_page
 from dicom_node.encoding.references import slice_reference, slices_of_lesion
 from dicom_node.encoding.sentences import (
     NO_CANDIDATE,
+    REPLACES_RESULTS,
     image_number,
     list_entry,
     place_of_lesion,
@@ -22,7 +23,7 @@ from dicom_node.encoding.source_attributes import copy_body_part, stand_in, stat
 from dicom_node.encoding.stamp import equipment_arguments, local_time, stamp_result
 from dicom_node.read_series import SourceSeries
 from dicom_node.reasons import REASONS, Reason
-from dicom_node.result_kinds import KEY_IMAGES
+from dicom_node.result_kinds import KEY_IMAGES, PDF
 from glianet.findings import Findings, Lesion
 from glianet.volume import Volume
 
@@ -35,11 +36,24 @@ NOTHING_FOUND, NOT_ANALYSED, NO_PICTURES = "No aneurysm candidate", "Not analyse
 
 @dataclass(frozen=True)
 class Pages:
-    """Drawn pages, in order, the header of the source that they are about, and whether it was analysed."""
+    """Drawn pages, in order, the header of the source that they are about, and whether it was analysed.
+
+    stand_in: words in place of pictures, which may be made one day under the UIDs that these must not take.
+    """
 
     pages: tuple[Page, ...]
     header: Dataset
     analysed: bool
+    stand_in: bool = False
+
+    def role(self, number: int) -> str:
+        """The role of page `number`, from 1, as an image."""
+        return f"{KEY_IMAGES}-words" if self.stand_in else f"{KEY_IMAGES}-{number}"
+
+    @property
+    def document_role(self) -> str:
+        """The role of the pages as a document."""
+        return f"{PDF}-words" if self.stand_in else PDF
 
 
 def draw_findings(source: SourceSeries, findings: Findings, volume: Volume, context: ResultContext) -> Pages:
@@ -84,27 +98,19 @@ def draw_refusal(header: Dataset, reason: Reason, context: ResultContext) -> Pag
 
 
 def draw_pictures_missing(source: SourceSeries, findings: Findings, context: ResultContext) -> Pages:
-    """The page that stands for pictures that could not be drawn: what was found is in words, and in SEG and SR."""
+    """The page that stands for pictures that could not be made: what was found is in words."""
     header = source.datasets[0]
-    said = [
-        "The pictures of these findings could not be made. The report and the segmentation have them.",
-        summary(findings),
-    ]
+    said = ["The pictures of these findings could not be made.", summary(findings)]
     page = statement_page(NO_PICTURES, said, _footer(header, context))
-    return Pages(((page, []),), header, analysed=True)
+    return Pages(((page, []),), header, analysed=True, stand_in=True)
 
 
 def encode_key_images(drawn: Pages, context: ResultContext) -> list[Dataset]:
     """The pages as Secondary Capture images of one series, numbered from 1 in Instance Number."""
     return [
-        _secondary_capture(page, number, references, drawn.header, context, analysed=drawn.analysed)
+        _secondary_capture(drawn, number, page, references, context)
         for number, (page, references) in enumerate(drawn.pages, start=1)
     ]
-
-
-def page_role(number: int) -> str:
-    """The role of page `number`, from 1."""
-    return f"{KEY_IMAGES}-{number}"
 
 
 def _slice_name(source: SourceSeries, lesion: Lesion) -> str:
@@ -123,12 +129,14 @@ def _footer(header: Dataset, context: ResultContext) -> list[str]:
     weights = f", weights {context.weights_sha256[:16]}" if context.weights_sha256 else ""
     made = local_time(header, context).strftime("%Y-%m-%d %H:%M %z")
     node = f"node {context.node_ae_title}"
-    return [f"{context.algorithm_name} {context.algorithm_version}{weights}, concluded {made} by {node}"]
+    replaces = [REPLACES_RESULTS] if context.replaced else []
+    return [f"{context.algorithm_name} {context.algorithm_version}{weights}, concluded {made} by {node}", *replaces]
 
 
 def _secondary_capture(
-    page: Picture, number: int, references: list[Dataset], header: Dataset, context: ResultContext, *, analysed: bool
+    drawn: Pages, number: int, page: Picture, references: list[Dataset], context: ResultContext
 ) -> Dataset:
+    header, analysed = drawn.header, drawn.analysed
     source, series_uid = stand_in(header), str(header.SeriesInstanceUID)
     image = hd.sc.SCImage(
         pixel_array=page,
@@ -139,7 +147,7 @@ def _secondary_capture(
         study_instance_uid=source.StudyInstanceUID,
         series_instance_uid=context.result_uid(KEY_IMAGES, "series", series_uid),
         series_number=context.results.key_image_series_number,
-        sop_instance_uid=context.result_uid(page_role(number), "instance", series_uid),
+        sop_instance_uid=context.result_uid(drawn.role(number), "instance", series_uid),
         instance_number=number,
         transfer_syntax_uid=ExplicitVRLittleEndian,
         series_description=list_entry(context.results.key_image_series_description, header, analysed=analysed),

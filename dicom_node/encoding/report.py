@@ -116,7 +116,7 @@ def _encode_document(
     analysed: bool,
 ) -> Dataset:
     header, results = images[0], context.results
-    replaced = context.superseded_by(kind, context.result_uid(kind, "instance", str(header.SeriesInstanceUID)))
+    replaced = context.replaced.get(kind, ())
     if replaced:
         statements = [*statements, (codes.COMMENT, sentences.REPLACES)]
     content = sr.MeasurementReport(

@@ -1,5 +1,6 @@
 """DICOM Segmentation of the findings: a segment for each lesion, on the source's own grid."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -22,6 +23,8 @@ from dicom_node.result_kinds import SegmentationForm
 from glianet.findings import Findings, Lesion
 
 BINARY = SegmentationForm()
+MOST_PIXELS = 2000 * 512 * 512
+"""Of all frames of a form that has a frame for every slice: 2,000 frames of 512 x 512 take 1 GB while they are made."""
 CONTENT_LABEL = "ANEURYSMS"  # CS
 CONTENT_DESCRIPTION = "Aneurysm candidates by algorithm - for research use only"  # LO
 
@@ -44,13 +47,21 @@ def encode_segmentations(
 ) -> list[EncodedSegmentation]:
     """All lesions in the order of `findings.lesions`: one SEG, or one for each (PS3.3 A.51, C.8.20).
 
-    Each frame refers to the source image or frame of its slice. Segments are numbered from 1 in each object.
+    Each frame refers to the source image or frame of its slice. Segments are numbered from 1 in each object. Frames
+    for slices without a lesion, where the form has them, are left out of what would get too large.
 
     Raises:
         NodeError: there is no lesion, or the labels do not number the lesions from 1.
     """
     _check_numbers(findings)
     return list(_encode_each(source, findings, context, form))
+
+
+def has_room_for_empty_frames(source: SourceSeries, findings: Findings, form: SegmentationForm) -> bool:
+    """Whether a frame for every slice is within MOST_PIXELS; each lesion has its own but in a label map of all."""
+    shared = form.kind == "labelmap" and not form.apart
+    frames_of_a_slice = 1 if shared else len(findings.lesions)
+    return math.prod(source.geometry.shape) * frames_of_a_slice <= MOST_PIXELS
 
 
 def _encode_each(
@@ -75,7 +86,8 @@ def _encode(
 ) -> Dataset:
     """A SEG with a segment for each of `lesions`."""
     slices = sorted({k for lesion in lesions for k in slices_of_lesion(lesion)})
-    if form.empty_frames:
+    empty_frames = form.empty_frames and has_room_for_empty_frames(source, findings, form)
+    if empty_frames:
         slices = list(range(source.geometry.shape[0]))
     planes = [source.geometry.planes[index] for index in slices]
     header = source.datasets[0]
@@ -87,7 +99,7 @@ def _encode(
         segment_descriptions=describe_segments(findings, lesions, context, series_uid),
         content_label=CONTENT_LABEL,
         content_description=CONTENT_DESCRIPTION,
-        omit_empty_frames=not form.empty_frames,
+        omit_empty_frames=not empty_frames,
         **object_arguments(
             context,
             header,

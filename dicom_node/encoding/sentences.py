@@ -13,6 +13,7 @@ from glianet.findings import Findings, Lesion
 UNDECODABLE = "\ufffd"  # what pydicom puts where bytes do not fit the Specific Character Set
 LO_LENGTH = 64  # characters of VR LO (PS3.5 table 6.2-1)
 REPLACES = "This report replaces an earlier one about the same series, to which it refers as its predecessor."
+REPLACES_RESULTS = "Replaces earlier results about the same series."
 NO_CANDIDATE = "No aneurysm candidate found by the algorithm; this does not exclude an aneurysm."
 
 

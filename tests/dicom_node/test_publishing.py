@@ -1,21 +1,24 @@
 from collections.abc import Iterator
-from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from pydicom import Dataset, dcmread
+from pydicom import dcmread
 
 from dicom_node import publishing
-from dicom_node.encoding import encode_results
 from dicom_node.reasons import Reason
-from glianet.findings import Findings
 from storage.errors import DiskFull
-from storage.outbox import claim_delivery, delivered, deliveries, earlier_results
-from storage.reanalysis import reanalyse
+from storage.outbox import deliveries
 from storage.states import DeliveryState, SeriesState
 from tests.support.head_series import HeadSeries, change
-from tests.support.pipeline import Pipeline, no_lesion, one_lesion, open_pipeline, small_series
+from tests.support.pipeline import (
+    Pipeline,
+    accepted,
+    no_lesion,
+    one_lesion,
+    open_pipeline,
+    refused,
+    small_series,
+)
 
 
 @pytest.fixture
@@ -29,23 +32,6 @@ def analysed(pipeline: Pipeline, tmp_path: Path) -> HeadSeries:
     """A series that waits for its results to be encoded."""
     series = accepted(pipeline, tmp_path)
     pipeline.conclude(series, one_lesion(series))
-    return series
-
-
-def accepted(pipeline: Pipeline, tmp_path: Path) -> HeadSeries:
-    series = small_series(tmp_path)
-    pipeline.receive(series.files)
-    pipeline.quiet()
-    pipeline.assemble()
-    return series
-
-
-def refused(pipeline: Pipeline, tmp_path: Path, *, defect: bool) -> HeadSeries:
-    """A series that is too short, or one with a gap."""
-    series = small_series(tmp_path)
-    pipeline.receive([*series.files[:3], *series.files[4:]] if defect else series.files[:3])
-    pipeline.quiet()
-    pipeline.assemble()
     return series
 
 
@@ -83,7 +69,7 @@ def test_encoding_again_after_a_crash_gives_the_same_bytes(
 ) -> None:
     """The process dies between writing the files and committing them; the clock goes on."""
 
-    def die(*_: object) -> None:
+    def die(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(publishing, "publish", die)
@@ -120,6 +106,7 @@ def test_other_weights_and_other_instances_give_other_identifiers(tmp_path: Path
     ):
         (tmp_path / name).mkdir()
         sets.append(uids(tmp_path / name, count, weights))
+    assert [len(uids) for uids in sets] == [2, 2, 2, 2]
     assert sets[0] == sets[1]
     assert not sets[0] & sets[2]
     assert not sets[0] & sets[3]
@@ -209,9 +196,9 @@ def test_a_slice_that_comes_while_results_are_encoded_withdraws_them(
     late.write_bytes(analysed.files[0].read_bytes())
     change(late, _one_slice_lower)
 
-    def encode_while_a_slice_comes(*arguments: object) -> object:
+    def encode_while_a_slice_comes(*arguments: object, leave_out: bool) -> object:
         pipeline.receive([late])
-        return encode(*arguments)  # type: ignore[arg-type]
+        return encode(*arguments, leave_out=leave_out)  # type: ignore[arg-type]
 
     monkeypatch.setattr(publishing, "encode_results", encode_while_a_slice_comes)
     assert pipeline.publish()
@@ -267,90 +254,3 @@ def test_a_refusal_is_a_page_of_words_for_a_viewer_without_seg(tmp_path: Path) -
         pipeline.publish()
         (row,) = deliveries(pipeline.db, pipeline.row(series).id)
         assert [one.role for one in row.objects] == ["sr", "key-image-1"]
-
-
-def test_findings_go_out_without_pictures_where_these_alone_fail(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Tried again first; at the last attempt every destination gets what there is, and a page says what is missing."""
-    common = {"ae_title": "PACS", "host": "127.0.0.1", "port": 4242}
-    tables = [{**common, "name": name, "profile": name} for name in ("standard", "viewer-without-seg")]
-
-    def damaged(*_: object) -> None:
-        raise MemoryError
-
-    monkeypatch.setattr(encode_results, "read_volume", damaged)
-    with open_pipeline(tmp_path / "node", destination=tables) as pipeline:
-        series = accepted(pipeline, tmp_path)
-        pipeline.conclude(series, one_lesion(series))
-        for _ in range(publishing.MAXIMUM_ATTEMPTS):
-            assert deliveries(pipeline.db, pipeline.row(series).id) == []
-            assert pipeline.publish()
-            pipeline.clock.advance(3600)
-        rows = deliveries(pipeline.db, pipeline.row(series).id)
-        found = {row.destination: [one.role for one in row.objects] for row in rows}
-        assert found == {"standard": ["seg", "sr"], "viewer-without-seg": ["sr", "key-image-1"]}
-
-
-def report_of(pipeline: Pipeline, series: HeadSeries) -> Dataset:
-    *_, delivery = deliveries(pipeline.db, pipeline.row(series).id)
-    return dcmread(pipeline.folders.results / delivery.objects[-1].path)
-
-
-def take_all(pipeline: Pipeline, series: HeadSeries) -> None:
-    claim = claim_delivery(pipeline.db, "pacs", "router:1:pacs", pipeline.clock(), timedelta(minutes=5))
-    assert claim is not None
-    delivered(pipeline.db, claim, [], pipeline.clock())
-
-
-def analyse_again(pipeline: Pipeline, series: HeadSeries, findings: Findings) -> None:
-    reanalyse(pipeline.db, series.uid, "user:jo", pipeline.clock())
-    pipeline.clock.advance(3600)
-    pipeline.assemble()
-    pipeline.conclude(series, findings)
-    pipeline.publish()
-
-
-def test_a_report_with_other_weights_names_the_one_that_it_replaces(pipeline: Pipeline, analysed: HeadSeries) -> None:
-    pipeline.publish()
-    first = report_of(pipeline, analysed)
-    assert "PredecessorDocumentsSequence" not in first
-    take_all(pipeline, analysed)
-    analyse_again(pipeline, analysed, replace(one_lesion(analysed), weights_sha256="cd" * 32))
-    second = report_of(pipeline, analysed)
-    assert second.SOPInstanceUID != first.SOPInstanceUID
-    assert second.SeriesInstanceUID != first.SeriesInstanceUID
-    (study,) = second.PredecessorDocumentsSequence
-    (series,) = study.ReferencedSeriesSequence
-    (document,) = series.ReferencedSOPSequence
-    assert study.StudyInstanceUID == analysed.study_uid
-    assert series.SeriesInstanceUID == first.SeriesInstanceUID
-    assert document.ReferencedSOPInstanceUID == first.SOPInstanceUID
-    comments = [item.TextValue for item in second.ContentSequence if item.ValueType == "TEXT"]
-    assert any("replaces an earlier one" in comment for comment in comments)
-
-
-def test_the_same_analysis_again_gives_the_same_bytes(pipeline: Pipeline, analysed: HeadSeries) -> None:
-    """Concluded at another time, under the same UIDs: what went out before goes out again."""
-    pipeline.publish()
-    row = pipeline.row(analysed)
-    (first,) = deliveries(pipeline.db, row.id)
-    take_all(pipeline, analysed)
-    analyse_again(pipeline, analysed, one_lesion(analysed))
-    _, second = deliveries(pipeline.db, row.id)
-    assert (first.revision, second.revision) == (1, 2)
-    assert [one.sha256 for one in second.objects] == [one.sha256 for one in first.objects]
-    assert [one.path for one in second.objects] != [one.path for one in first.objects]
-
-
-def test_what_was_never_tried_has_no_successor(pipeline: Pipeline, tmp_path: Path) -> None:
-    """A late slice withdraws the results before they were sent: no archive knows them."""
-    series = small_series(tmp_path)
-    pipeline.receive(series.files[:-1])
-    pipeline.quiet()
-    pipeline.assemble()
-    pipeline.conclude(series, one_lesion(series))
-    pipeline.receive(series.files[-1:])
-    row = pipeline.row(series)
-    assert row.revision == 2
-    assert earlier_results(pipeline.db, row.id, 2) == []

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from dicom_node.destination_settings import DestinationSettings
 from dicom_node.errors import ConfigurationError
-from dicom_node.settings import Settings, load_settings
+from dicom_node.settings import ResultsSettings, Settings, load_settings
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -143,3 +143,9 @@ def test_a_destination_that_would_get_nothing_is_refused(tmp_path: Path) -> None
     )
     with pytest.raises(ConfigurationError, match="at least one of segmentation, report, .* must be on"):
         load_settings(config)
+
+
+def test_series_of_results_have_numbers_of_their_own() -> None:
+    with pytest.raises(ValidationError, match="the series numbers must differ from one another"):
+        ResultsSettings(report_series_number=9801)
+    assert ResultsSettings(report_series_number=17).report_series_number == 17

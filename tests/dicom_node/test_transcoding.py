@@ -20,7 +20,7 @@ RLE, EXPLICIT = "1.2.840.10008.1.2.5", "1.2.840.10008.1.2.1"
 def objects(tmp_path_factory: pytest.TempPathFactory) -> dict[str, EncodedObject]:
     source = read_source(tmp_path_factory.mktemp("source"), CtSource(slices=12, rows=24, columns=30))
     findings = make_findings(source, [((2, 6), (10, 16), (20, 25))])
-    return {one.kind: one for one in encode_results(source, findings, make_context(), KINDS)}
+    return {one.kind: one for one in encode_results(source, findings, make_context(), KINDS).objects}
 
 
 def without_pixels(dataset: Dataset) -> dict[str, str]:

@@ -90,7 +90,7 @@ def encoded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     source = read_source(folder / "source", case.source)
     findings = make_findings(source, case.blocks(source))
     files = {}
-    for result in encode_results(source, findings, make_context(), WITH_KEY_IMAGES):
+    for result in encode_results(source, findings, make_context(), WITH_KEY_IMAGES).objects:
         files[result.role] = folder / f"{result.role}.dcm"
         files[result.role].write_bytes(result.data)
     pages = [file for role, file in files.items() if role.startswith("key-image")]
@@ -125,7 +125,7 @@ FORMS = (
 def test_dciodvfy_finds_no_error_in_the_other_forms_and_kinds(tmp_path: Path, case: str) -> None:
     source = read_source(tmp_path / "source", CASES[case].source)
     findings = make_findings(source, CASES[case].blocks(source))
-    for result in encode_results(source, findings, make_context(), FORMS):
+    for result in encode_results(source, findings, make_context(), FORMS).objects:
         file = tmp_path / f"{result.role}.dcm"
         file.write_bytes(result.data)
         known = {UNKNOWN_LABEL_MAP} if result.kind.startswith("sr-labelmap") else set()
@@ -135,7 +135,7 @@ def test_dciodvfy_finds_no_error_in_the_other_forms_and_kinds(tmp_path: Path, ca
 @pytest.mark.parametrize("kind", ["sr-comprehensive", "sr-enhanced", "sr-each"])
 def test_pixelmed_finds_no_error_in_the_other_reports(tmp_path: Path, kind: str) -> None:
     source = read_source(tmp_path / "source", SMALL)
-    *_, report = encode_results(source, make_findings(source, BLOCKS), make_context(), [kind])
+    *_, report = encode_results(source, make_findings(source, BLOCKS), make_context(), [kind]).objects
     file = tmp_path / "sr.dcm"
     file.write_bytes(report.data)
     assert pixelmed_complaints("DicomSRValidator", file) == []
@@ -151,11 +151,11 @@ def test_dciodvfy_would_find_an_error(tmp_path: Path) -> None:
 def test_dciodvfy_accepts_reports_without_lesions(tmp_path: Path, case: str) -> None:
     source = read_source(tmp_path / "source", SMALL)
     if case == "negative":
-        results = encode_results(source, make_findings(source, []), make_context(), WITH_KEY_IMAGES)
+        results = encode_results(source, make_findings(source, []), make_context(), WITH_KEY_IMAGES).objects
     else:
         results = encode_refusal_results(
             source.datasets, Reason.MISSING_SLICE, "gap 1.2 mm", make_context(), wanted=WITH_KEY_IMAGES
-        )
+        ).objects
     assert [result.role for result in results] == ["sr", "key-image-1"]
     for result in results:
         file = tmp_path / f"{result.role}.dcm"
@@ -181,9 +181,9 @@ def every_kind(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A SEG, the SR of its lesions, a negative SR and the SR of a refusal."""
     folder = tmp_path_factory.mktemp("kinds")
     source, context = read_source(folder / "source", SMALL), make_context()
-    segmentation, positive = encode_results(source, make_findings(source, BLOCKS), context)
-    (negative,) = encode_results(source, make_findings(source, []), context)
-    (refused,) = encode_refusal_results(source.datasets, Reason.MISSING_SLICE, "gap 1.2 mm", context)
+    segmentation, positive = encode_results(source, make_findings(source, BLOCKS), context).objects
+    (negative,) = encode_results(source, make_findings(source, []), context).objects
+    (refused,) = encode_refusal_results(source.datasets, Reason.MISSING_SLICE, "gap 1.2 mm", context).objects
     kinds = {"seg": segmentation, "positive": positive, "negative": negative, "refused": refused}
     for kind, result in kinds.items():
         (folder / kind).write_bytes(result.data)
@@ -212,22 +212,49 @@ def test_pixelmed_would_find_an_error(every_kind: dict[str, Path], tmp_path: Pat
 
 
 def test_segimage2itkimage_gives_the_mask_back_in_its_place(encoded: Encoded, tmp_path: Path) -> None:
-    command = [program("segimage2itkimage"), "--inputDICOM", str(encoded.segmentation)]
-    command += ["--outputDirectory", str(tmp_path), "--outputType", "nrrd"]
+    segments = read_by_dcmqi(encoded.segmentation, tmp_path)
+    assert len(segments) == len(encoded.findings.lesions)
+    for number, points in enumerate(segments, start=1):
+        check_lesion(points, encoded.findings, number)
+
+
+@pytest.mark.parametrize("kind", ["seg-each", "seg-all-frames"])
+@pytest.mark.parametrize("case", [name for name in CASES if name != "forty lesions"])
+def test_segimage2itkimage_gives_the_other_forms_back_too(tmp_path: Path, case: str, kind: str) -> None:
+    source = read_source(tmp_path / "source", CASES[case].source)
+    findings = make_findings(source, CASES[case].blocks(source))
+    objects = [one for one in encode_results(source, findings, make_context(), [kind]).objects if one.kind == kind]
+    segments = []
+    for one in objects:
+        file = tmp_path / f"{one.role}.dcm"
+        file.write_bytes(one.data)
+        segments += read_by_dcmqi(file, tmp_path / one.role)
+    assert len(segments) == len(findings.lesions)
+    for number, points in enumerate(segments, start=1):
+        check_lesion(points, findings, number)
+
+
+def read_by_dcmqi(segmentation: Path, folder: Path) -> list[np.ndarray]:
+    """For each segment, (voxels, 3) LPS mm of those that are set."""
+    folder.mkdir(exist_ok=True)
+    command = [program("segimage2itkimage"), "--inputDICOM", str(segmentation)]
+    command += ["--outputDirectory", str(folder), "--outputType", "nrrd"]
     finished = subprocess.run(command, capture_output=True, text=True, check=False)
     assert finished.returncode == 0, finished.stdout + finished.stderr
-    names = sorted(tmp_path.glob("*.nrrd"), key=lambda file: int(file.stem))
-    assert len(names) == len(encoded.findings.lesions)
-    for number, name in enumerate(names, start=1):
-        image = SimpleITK.ReadImage(str(name))
-        set_indices = np.argwhere(SimpleITK.GetArrayFromImage(image))[:, ::-1]
-        points = np.array(
-            [image.TransformIndexToPhysicalPoint([int(n) for n in index]) for index in set_indices]
-        )
-        found = np.argwhere(encoded.findings.labels == number)
-        expected = found @ encoded.findings.affine[:3, :3].T + encoded.findings.affine[:3, 3]
-        assert len(points) == len(expected)
-        assert _farthest_from_nearest(points, expected) < 1e-3  # mm
+    names = sorted(folder.glob("*.nrrd"), key=lambda file: int(file.stem))
+    return [_set_points(SimpleITK.ReadImage(str(name))) for name in names]
+
+
+def _set_points(image: SimpleITK.Image) -> np.ndarray:
+    set_indices = np.argwhere(SimpleITK.GetArrayFromImage(image))[:, ::-1]
+    return np.array([image.TransformIndexToPhysicalPoint([int(n) for n in index]) for index in set_indices])
+
+
+def check_lesion(points: np.ndarray, findings: Findings, number: int) -> None:
+    found = np.argwhere(findings.labels == number)
+    expected = found @ findings.affine[:3, :3].T + findings.affine[:3, 3]
+    assert len(points) == len(expected)
+    assert _farthest_from_nearest(points, expected) < 1e-3  # mm
 
 
 def _farthest_from_nearest(points: np.ndarray, expected: np.ndarray) -> float:

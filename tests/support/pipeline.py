@@ -25,7 +25,7 @@ from storage.series import SeriesRow, get_series
 from storage.spool import Spool
 from storage.states import SeriesState
 from tests.support.dicom_network import data_set_of
-from tests.support.head_series import HeadSeries, axial_affine, make_head_series
+from tests.support.head_series import HeadSeries, make_head_series
 
 SHAPE = (8, 14, 12)
 START = datetime(2026, 1, 15, 10, 0, tzinfo=UTC)
@@ -135,12 +135,30 @@ def small_series(folder: Path, name: str = "small", hu: NDArray[np.int16] | None
     return make_head_series(folder, name, hu=hu, announced=0)
 
 
+def accepted(pipeline: Pipeline, tmp_path: Path) -> HeadSeries:
+    """A series that waits for its analysis."""
+    series = small_series(tmp_path)
+    pipeline.receive(series.files)
+    pipeline.quiet()
+    pipeline.assemble()
+    return series
+
+
+def refused(pipeline: Pipeline, tmp_path: Path, *, defect: bool) -> HeadSeries:
+    """A series that is too short, or one with a gap."""
+    series = small_series(tmp_path)
+    pipeline.receive([*series.files[:3], *series.files[4:]] if defect else series.files[:3])
+    pipeline.quiet()
+    pipeline.assemble()
+    return series
+
+
 def one_lesion(series: HeadSeries) -> Findings:
     """Findings with a block of 2 x 3 x 2 voxels as their only lesion."""
     labels = np.zeros(series.hu.shape, np.uint16)
     box = ((3, 5), (6, 9), (4, 6))
     labels[tuple(slice(*ends) for ends in box)] = 1
-    x, y, z = (float(value) for value in (axial_affine(series.hu.shape) @ (4, 7, 5, 1))[:3])
+    x, y, z = (float(value) for value in (series.affine @ (4, 7, 5, 1))[:3])
     voxel_mm3 = float(abs(np.linalg.det(series.affine[:3, :3])))
     lesion = Lesion(
         number=1,

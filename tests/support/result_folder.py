@@ -21,7 +21,7 @@ def make_result_folder(folder: Path, source: CtSource = SMALL, blocks: Sequence[
     """SEG, SR and key images in `folder`, named by their roles, and their source in `ct` below it."""
     series = read_source(folder / SOURCE, source)
     findings = make_findings(series, blocks)
-    write_results(folder, encode_results(series, findings, make_context(), WITH_KEY_IMAGES))
+    write_results(folder, encode_results(series, findings, make_context(), WITH_KEY_IMAGES).objects)
     return folder
 
 

@@ -92,6 +92,17 @@ def test_destinations(site: Site) -> None:
     assert "no connection (Connection refused)" in outcome
 
 
+def test_a_destination_that_may_hear_nothing(site: Site) -> None:
+    assert "results for pacs" not in checks(site)
+    site.config.write_text(
+        site.config.read_text() + '[[destination]]\nname = "overlay"\nae_title = "O"\nhost = "127.0.0.1"\nport = 104\n'
+        'report = "off"\n'
+    )
+    level, outcome = checks(site)["results for overlay"]
+    assert level == "warning"
+    assert "of a series without a candidate, or not analysed, it hears nothing" in outcome
+
+
 def test_a_destination_that_is_the_node_itself(site: Site) -> None:
     site.rewrite("[receiver]", '[receiver]\nhost = "0.0.0.0"')
     site.config.write_text(

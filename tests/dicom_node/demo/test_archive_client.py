@@ -19,7 +19,7 @@ def test_results_are_read_back_and_key_images_become_pictures(tmp_path: Path) ->
     source = read_source(tmp_path / "source", CtSource(slices=12, rows=24, columns=30))
     findings = make_findings(source, BLOCKS)
     (tmp_path / "archive").mkdir()
-    for encoded in encode_results(source, findings, make_context(), WITH_KEY_IMAGES):
+    for encoded in encode_results(source, findings, make_context(), WITH_KEY_IMAGES).objects:
         (tmp_path / "archive" / f"{encoded.sop_instance_uid}.dcm").write_bytes(encoded.data)
     results = received_results(tmp_path / "archive")
     assert (len(results.segmentations), len(results.reports), len(results.key_images)) == (1, 1, 3)

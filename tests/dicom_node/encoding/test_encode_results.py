@@ -29,7 +29,7 @@ REPOSITORY = Path(__file__).parents[3]
 
 def encode(folder: Path, wanted: CtSource = SMALL, **changes: Any) -> tuple[EncodedObject, ...]:
     source = read_source(folder, wanted)
-    return encode_results(source, make_findings(source, BLOCKS), make_context(**changes))
+    return encode_results(source, make_findings(source, BLOCKS), make_context(**changes)).objects
 
 
 def read(encoded: EncodedObject) -> Dataset:
@@ -52,7 +52,7 @@ def test_results_are_files_of_one_study_in_series_of_their_own(tmp_path: Path) -
 
 def test_no_lesion_gives_a_report_alone(tmp_path: Path) -> None:
     source = read_source(tmp_path, SMALL)
-    objects = encode_results(source, make_findings(source, []), make_context())
+    objects = encode_results(source, make_findings(source, []), make_context()).objects
     assert [encoded.role for encoded in objects] == ["sr"]
 
 
@@ -128,7 +128,7 @@ def test_values_that_cannot_be_read_are_copied_as_bytes(tmp_path: Path, keyword:
     source = inspect_series(
         read_headers(sorted(folder.iterdir())), ANY_CT, AssemblySettings(), conflicting=False
     )
-    for encoded in encode_results(source, make_findings(source, BLOCKS), make_context()):
+    for encoded in encode_results(source, make_findings(source, BLOCKS), make_context()).objects:
         assert value in encoded.data
 
 
@@ -207,7 +207,7 @@ def test_sequences_of_the_study_are_copied(tmp_path: Path) -> None:
 
 def test_refusal_is_one_checked_report(tmp_path: Path) -> None:
     headers = read_source(tmp_path, SMALL).datasets
-    (encoded,) = encode_refusal_results(headers, Reason.GANTRY_TILT, "tilt 12.0 degrees", make_context())
+    (encoded,) = encode_refusal_results(headers, Reason.GANTRY_TILT, "tilt 12.0 degrees", make_context()).objects
     assert encoded.role == "sr"
     assert read(encoded).StudyInstanceUID == headers[0].StudyInstanceUID
 
@@ -217,7 +217,7 @@ def test_refusal_of_an_image_of_another_kind(tmp_path: Path) -> None:
     header = Dataset()
     header.SOPClassUID, header.SOPInstanceUID = "1.3.6.1.4.1.9590.7.7", "1.2.3.4"
     header.StudyInstanceUID, header.SeriesInstanceUID = "1.2.3.1", "1.2.3.2"
-    (encoded,) = encode_refusal_results([header], Reason.SOP_CLASS, "private SOP Class", make_context())
+    (encoded,) = encode_refusal_results([header], Reason.SOP_CLASS, "private SOP Class", make_context()).objects
     evidence = read(encoded).CurrentRequestedProcedureEvidenceSequence[0]
     reference = evidence.ReferencedSeriesSequence[0].ReferencedSOPSequence[0]
     assert reference.ReferencedSOPClassUID == "1.3.6.1.4.1.9590.7.7"

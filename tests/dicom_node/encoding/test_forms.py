@@ -10,6 +10,7 @@ import pytest
 from pydicom import Dataset, dcmread
 from pydicom.uid import Comprehensive3DSRStorage, ComprehensiveSRStorage, EnhancedSRStorage
 
+from dicom_node.encoding import segmentation
 from dicom_node.encoding.encode_results import EncodedObject, encode_refusal_results, encode_results
 from dicom_node.encoding.part10 import to_part10
 from dicom_node.encoding.self_check import check_results
@@ -33,7 +34,7 @@ SOURCES = {
 def encode(folder: Path, wanted: CtSource, *kinds: str) -> tuple[SourceSeries, Findings, list[EncodedObject]]:
     source = read_source(folder, wanted)
     findings = make_findings(source, BLOCKS)
-    return source, findings, list(encode_results(source, findings, make_context(), kinds))
+    return source, findings, list(encode_results(source, findings, make_context(), kinds).objects)
 
 
 def read(encoded: EncodedObject) -> Dataset:
@@ -96,6 +97,21 @@ def test_all_frames_are_those_of_the_source(tmp_path: Path, kind: str) -> None:
         assert frames == ([12, 12] if form.apart else [12] if form.kind == "labelmap" else [24])
     else:
         assert frames == ([4, 1] if form.apart else [5])
+
+
+@pytest.mark.parametrize(("kind", "room_for"), [("seg-all-frames", 24), ("seg-labelmap-all-frames", 12)])
+def test_what_would_get_too_large_has_no_empty_frames(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, room_for: int
+) -> None:
+    """12 slices of 24 x 30 and two lesions: one frame more than there is room for, and it says so."""
+    source = read_source(tmp_path, SMALL)
+    findings = make_findings(source, BLOCKS)
+    for room, frames in ((room_for, room_for), (room_for - 1, 5)):
+        monkeypatch.setattr(segmentation, "MOST_PIXELS", room * SMALL.rows * SMALL.columns)
+        encoded = encode_results(source, findings, make_context(), [kind])
+        assert int(read(encoded.objects[0]).NumberOfFrames) == frames
+        assert (kind in encoded.left_out) == (frames == 5)
+        assert encoded.objects[0].kind == kind, "whoever asks for it gets it"
 
 
 def test_a_label_map_is_an_object_of_its_own_class(tmp_path: Path) -> None:
@@ -175,7 +191,7 @@ def test_two_destinations_with_two_forms_get_objects_of_their_own(tmp_path: Path
 @pytest.mark.parametrize("kind", ["sr-comprehensive", "sr-enhanced"])
 def test_a_refusal_comes_in_older_forms_too(tmp_path: Path, kind: str) -> None:
     source = read_source(tmp_path, SMALL)
-    (report,) = encode_refusal_results(source.datasets, Reason.MISSING_SLICE, "1.2 mm", make_context(), [kind])
+    (report,) = encode_refusal_results(source.datasets, Reason.MISSING_SLICE, "1.2 mm", make_context(), [kind]).objects
     assert report.kind == kind
     texts = [str(item.TextValue) for item in items(read(report)) if item.ValueType == "TEXT"]
     assert any("was not analysed" in text for text in texts)

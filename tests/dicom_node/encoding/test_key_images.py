@@ -33,7 +33,7 @@ BLOCKS: list[Block] = [((2, 6), (10, 16), (20, 25)), ((8, 9), (1, 4), (2, 5))]
 
 def _pages(folder: Path, wanted: CtSource = SMALL, blocks: list[Block] = BLOCKS) -> list[EncodedObject]:
     source = read_source(folder, wanted)
-    objects = encode_results(source, make_findings(source, blocks), make_context(), WITH_KEY_IMAGES)
+    objects = encode_results(source, make_findings(source, blocks), make_context(), WITH_KEY_IMAGES).objects
     return [one for one in objects if one.kind == "key-image"]
 
 
@@ -82,7 +82,7 @@ def test_nothing_found_is_a_page_of_words_and_needs_no_pixels(
         raise AssertionError("no pixel is needed")
 
     monkeypatch.setattr(encode_results_module, "read_volume", pixels)
-    objects = encode_results(source, make_findings(source, []), make_context(), WITH_KEY_IMAGES)
+    objects = encode_results(source, make_findings(source, []), make_context(), WITH_KEY_IMAGES).objects
     assert [one.role for one in objects] == ["sr", "key-image-1"]
     assert _read(list(objects[1:]))[0].pixel_array.any()
 
@@ -90,8 +90,8 @@ def test_nothing_found_is_a_page_of_words_and_needs_no_pixels(
 def test_a_series_that_was_not_analysed_gets_a_page_too(tmp_path: Path) -> None:
     headers = read_headers(write_ct(tmp_path, SMALL))
     arguments = headers, Reason.MISSING_SLICE, "a gap of 1.2 mm", make_context(weights_sha256="")
-    assert [one.role for one in encode_refusal_results(*arguments)] == ["sr"]
-    objects = encode_refusal_results(*arguments, wanted=WITH_KEY_IMAGES)
+    assert [one.role for one in encode_refusal_results(*arguments).objects] == ["sr"]
+    objects = encode_refusal_results(*arguments, wanted=WITH_KEY_IMAGES).objects
     assert [one.role for one in objects] == ["sr", "key-image-1"]
     (image,) = _read(list(objects[1:]))
     assert image.StudyInstanceUID == headers[0].StudyInstanceUID
@@ -135,5 +135,5 @@ def test_the_first_lesions_alone_have_pages_where_there_are_very_many(tmp_path: 
     """70 lesions: the overview, which says so, and 60 pages."""
     source = read_source(tmp_path, CtSource(slices=40, rows=48, columns=60))
     findings = make_findings(source, many_blocks(source, 70))
-    objects = encode_results(source, findings, make_context(), WITH_KEY_IMAGES)
+    objects = encode_results(source, findings, make_context(), WITH_KEY_IMAGES).objects
     assert len([one for one in objects if one.kind == "key-image"]) == 61

@@ -267,7 +267,7 @@ def test_single_lesion_and_missing_numbers_read_well(tmp_path: Path) -> None:
     )
     source = read_source(tmp_path, wanted)
     findings = make_findings(source, [((1, 2), (3, 6), (3, 6))])
-    objects = encode_results(source, findings, make_context())
+    objects = encode_results(source, findings, make_context()).objects
     assert [encoded.role for encoded in objects] == ["seg", "sr"]
     segmentation = encode_segmentations(source, findings, make_context())
     document = encode_report(source, findings, segmentation, make_context())

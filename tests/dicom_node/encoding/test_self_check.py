@@ -36,7 +36,7 @@ Change = Callable[[Dataset], None]
 def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     source = read_source(tmp_path_factory.mktemp("source"), CtSource(slices=12, rows=24, columns=26))
     findings = make_findings(source, BLOCKS)
-    return source, findings, encode_results(source, findings, make_context())
+    return source, findings, encode_results(source, findings, make_context()).objects
 
 
 def changed(encoded: EncodedObject, change: Change) -> EncodedObject:
@@ -316,7 +316,7 @@ def test_wrong_report_is_found(made: Made, change: Change) -> None:
 def test_frame_of_a_multi_frame_source_is_checked(tmp_path: Path) -> None:
     source = read_source(tmp_path, CtSource(slices=12, rows=24, columns=26, kind="enhanced"))
     findings = make_findings(source, BLOCKS)
-    segmentation, report = encode_results(source, findings, make_context())
+    segmentation, report = encode_results(source, findings, make_context()).objects
 
     def name_another_frame(dataset: Dataset) -> None:
         frame(dataset).DerivationImageSequence[0].SourceImageSequence[0].ReferencedFrameNumber = 11
@@ -358,7 +358,7 @@ def answer(outcome: str) -> Change:
 def test_negative_report_must_say_absent(made: Made) -> None:
     source = made[0]
     findings = make_findings(source, [])
-    (report,) = encode_results(source, findings, make_context())
+    (report,) = encode_results(source, findings, make_context()).objects
     check_results([report], source, findings)
     with pytest.raises(NodeError, match="the outcome is"):
         check_results([changed(report, answer("52101004"))], source, findings)
@@ -366,7 +366,7 @@ def test_negative_report_must_say_absent(made: Made) -> None:
 
 def test_refusal_must_say_undetermined(made: Made) -> None:
     headers = made[0].datasets
-    (report,) = encode_refusal_results(headers, Reason.MISSING_SLICE, "gap of 1.2 mm", make_context())
+    (report,) = encode_refusal_results(headers, Reason.MISSING_SLICE, "gap of 1.2 mm", make_context()).objects
     check_refusal(report, headers)
     with pytest.raises(NodeError, match="the outcome is"):
         check_refusal(changed(report, answer("272519000")), headers)

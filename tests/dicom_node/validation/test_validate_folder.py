@@ -113,11 +113,11 @@ def test_a_report_without_its_segmentation(folder: Path) -> None:
 
 def test_nothing_found_and_not_analysed(tmp_path: Path) -> None:
     source = read_source(tmp_path / "ct", SMALL)
-    write_results(tmp_path / "negative", encode_results(source, make_findings(source, []), make_context()))
+    write_results(tmp_path / "negative", encode_results(source, make_findings(source, []), make_context()).objects)
     context = make_context(weights_sha256="", fingerprint="refusal")
     refusal = encode_refusal_results(
         read_headers(source.paths), Reason.MISSING_SLICE, "a gap", context, wanted=WITH_KEY_IMAGES
-    )
+    ).objects
     write_results(tmp_path / "refusal", refusal)
     verdict = validate_folder(tmp_path)
     assert verdict.passed, outcomes(verdict, "failed")
@@ -364,7 +364,7 @@ def test_damage_of_any_object_is_named(
 
 def test_a_segmentation_beside_a_report_that_nothing_was_found(folder: Path, tmp_path: Path) -> None:
     source = read_source(tmp_path / "source", SMALL)
-    write_results(folder, encode_results(source, make_findings(source, []), make_context()))
+    write_results(folder, encode_results(source, make_findings(source, []), make_context()).objects)
     failed = outcomes(validate_folder(folder), "failed")
     assert set(failed) == {("sr.dcm", "outcome")}
     assert "nothing was found, and seg.dcm has segments of the same series" in failed["sr.dcm", "outcome"]
@@ -467,7 +467,7 @@ FORMS = [*SEGMENTATIONS, *REPORTS, KEY_IMAGES, PRESENTATION_STATE, PDF]
 def all_forms(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("forms")
     source = read_source(folder / "ct", SMALL)
-    write_results(folder, encode_results(source, make_findings(source, BLOCKS), make_context(), FORMS))
+    write_results(folder, encode_results(source, make_findings(source, BLOCKS), make_context(), FORMS).objects)
     return folder
 
 

@@ -1,0 +1,204 @@
+"""Series that were analysed before: which documents name which as replaced, and which UIDs come again."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydicom import Dataset, dcmread
+from pydicom.uid import EnhancedSRStorage
+
+from dicom_node.encoding import key_images
+from dicom_node.encoding.pages.sheet import Picture
+from glianet.findings import Findings
+from storage.outbox import claim_delivery, delivered, deliveries, earlier_deliveries
+from storage.reanalysis import reanalyse
+from storage.rows import DeliveryRow
+from tests.support.head_series import HeadSeries
+from tests.support.pipeline import Pipeline, accepted, no_lesion, one_lesion, open_pipeline, small_series
+
+PACS: dict[str, Any] = {"ae_title": "PACS", "host": "127.0.0.1", "port": 4242}
+
+
+@pytest.fixture
+def pipeline(tmp_path: Path) -> Iterator[Pipeline]:
+    with open_pipeline(tmp_path / "node") as opened:
+        yield opened
+
+
+@pytest.fixture
+def series(pipeline: Pipeline, tmp_path: Path) -> HeadSeries:
+    """A series whose results, by the first weights, have been delivered."""
+    found = accepted(pipeline, tmp_path)
+    pipeline.conclude(found, by_weights(found, "ab"))
+    pipeline.publish()
+    take(pipeline, "pacs")
+    return found
+
+
+def by_weights(series: HeadSeries, weights: str) -> Findings:
+    return replace(one_lesion(series), weights_sha256=weights * 32)
+
+
+def take(pipeline: Pipeline, *destinations: str) -> None:
+    for name in destinations:
+        claim = claim_delivery(pipeline.db, name, f"router:1:{name}", pipeline.clock(), timedelta(minutes=5))
+        assert claim is not None
+        delivered(pipeline.db, claim, [], pipeline.clock())
+
+
+def analyse_again(pipeline: Pipeline, series: HeadSeries, weights: str) -> None:
+    reanalyse(pipeline.db, series.uid, "user:jo", pipeline.clock())
+    pipeline.clock.advance(3600)
+    pipeline.assemble()
+    pipeline.conclude(series, by_weights(series, weights))
+    pipeline.publish()
+
+
+def last_delivery(pipeline: Pipeline, series: HeadSeries, destination: str = "pacs") -> DeliveryRow:
+    rows = deliveries(pipeline.db, pipeline.row(series).id)
+    return [row for row in rows if row.destination == destination][-1]
+
+
+def report_of(pipeline: Pipeline, delivery: DeliveryRow) -> Dataset:
+    (report,) = [one for one in delivery.objects if one.role.startswith("sr")]
+    return dcmread(pipeline.folders.results / report.path)
+
+
+def last_report(pipeline: Pipeline, series: HeadSeries, destination: str = "pacs") -> Dataset:
+    return report_of(pipeline, last_delivery(pipeline, series, destination))
+
+
+def replaced_by(report: Dataset) -> set[str]:
+    """SOP Instance UIDs of the predecessors."""
+    return {
+        str(document.ReferencedSOPInstanceUID)
+        for study in report.get("PredecessorDocumentsSequence", [])
+        for series in study.ReferencedSeriesSequence
+        for document in series.ReferencedSOPSequence
+    }
+
+
+def test_a_report_with_other_weights_names_the_one_that_it_replaces(pipeline: Pipeline, series: HeadSeries) -> None:
+    first = last_report(pipeline, series)
+    assert "PredecessorDocumentsSequence" not in first
+    analyse_again(pipeline, series, "cd")
+    second = last_report(pipeline, series)
+    assert second.SOPInstanceUID != first.SOPInstanceUID
+    assert second.SeriesInstanceUID != first.SeriesInstanceUID
+    (study,) = second.PredecessorDocumentsSequence
+    (referenced,) = study.ReferencedSeriesSequence
+    (document,) = referenced.ReferencedSOPSequence
+    assert study.StudyInstanceUID == series.study_uid
+    assert referenced.SeriesInstanceUID == first.SeriesInstanceUID
+    assert document.ReferencedSOPClassUID == first.SOPClassUID
+    assert document.ReferencedSOPInstanceUID == first.SOPInstanceUID
+    comments = [item.TextValue for item in second.ContentSequence if item.ValueType == "TEXT"]
+    assert any("replaces an earlier one" in comment for comment in comments)
+
+
+def test_the_same_analysis_again_gives_the_same_bytes(pipeline: Pipeline, series: HeadSeries) -> None:
+    """Concluded at another time, under the same UIDs: what went out before goes out again."""
+    first = last_delivery(pipeline, series)
+    analyse_again(pipeline, series, "ab")
+    second = last_delivery(pipeline, series)
+    assert (first.revision, second.revision) == (1, 2)
+    assert [one.sha256 for one in second.objects] == [one.sha256 for one in first.objects]
+    assert [one.path for one in second.objects] != [one.path for one in first.objects]
+
+
+def test_the_first_analysis_that_comes_back_is_the_last_word_again(pipeline: Pipeline, series: HeadSeries) -> None:
+    """Weights A, B, A, A, B: each document that differs from the one before it is new and names that one."""
+    reports = [last_report(pipeline, series)]
+    for weights in ("cd", "ab", "ab", "cd"):
+        analyse_again(pipeline, series, weights)
+        take(pipeline, "pacs")
+        reports.append(last_report(pipeline, series))
+    uids = [str(report.SOPInstanceUID) for report in reports]
+    assert uids[2] == uids[3]
+    assert len({uids[0], uids[1], uids[2], uids[4]}) == 4
+    assert [replaced_by(report) for report in reports] == [set(), {uids[0]}, {uids[1]}, {uids[1]}, {uids[2]}]
+    assert len({str(report.SeriesInstanceUID) for report in reports}) == 4
+
+
+def test_what_was_never_tried_has_no_successor(pipeline: Pipeline, tmp_path: Path) -> None:
+    """A late slice withdraws the results before they were sent: no archive knows them."""
+    series = small_series(tmp_path)
+    pipeline.receive(series.files[:-1])
+    pipeline.quiet()
+    pipeline.assemble()
+    pipeline.conclude(series, one_lesion(series))
+    pipeline.receive(series.files[-1:])
+    row = pipeline.row(series)
+    assert row.revision == 2
+    assert earlier_deliveries(pipeline.db, row.id, 2) == []
+
+
+def test_each_destination_is_told_what_replaces_the_report_that_it_has(tmp_path: Path) -> None:
+    """A late slice withdraws the second report from one of two; the third replaces the second here, the first there."""
+    tables = [{**PACS, "name": name} for name in ("here", "there")]
+    with open_pipeline(tmp_path / "node", destination=tables) as pipeline:
+        series = small_series(tmp_path)
+        early = HeadSeries(series.hu[:-1], series.affine, series.files[:-1])
+        pipeline.receive(early.files)
+        pipeline.quiet()
+        pipeline.assemble()
+        pipeline.conclude(early, by_weights(early, "ab"))
+        pipeline.publish()
+        take(pipeline, "here", "there")
+        first = last_report(pipeline, series, "here")
+        analyse_again(pipeline, early, "cd")
+        take(pipeline, "here")
+        second = last_report(pipeline, series, "here")
+        pipeline.receive(series.files[-1:])
+        pipeline.quiet()
+        pipeline.assemble()
+        pipeline.conclude(series, by_weights(series, "cd"))
+        pipeline.publish()
+        third = last_report(pipeline, series, "there")
+    assert replaced_by(second) == {first.SOPInstanceUID}
+    assert replaced_by(third) == {first.SOPInstanceUID, second.SOPInstanceUID}
+
+
+def test_a_report_in_another_form_replaces_the_one_that_the_destination_has(tmp_path: Path) -> None:
+    """The same analysis, sent as another SOP Class since the setting changed."""
+    with open_pipeline(tmp_path / "node", destination=[{**PACS, "name": "pacs"}]) as pipeline:
+        series = accepted(pipeline, tmp_path)
+        pipeline.conclude(series, by_weights(series, "ab"))
+        pipeline.publish()
+        take(pipeline, "pacs")
+        first = last_report(pipeline, series)
+        (destination,) = pipeline.settings.destinations
+        enhanced = destination.model_copy(update={"report_form": "enhanced"})
+        pipeline.settings = pipeline.settings.model_copy(update={"destination": (enhanced,)})
+        analyse_again(pipeline, series, "ab")
+        second = last_report(pipeline, series)
+    assert second.SOPClassUID == EnhancedSRStorage
+    assert replaced_by(second) == {first.SOPInstanceUID}
+
+
+def test_pages_say_that_they_replace_earlier_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    footers: list[list[str]] = []
+    draw = key_images.statement_page
+
+    def noting(title: str, sentences: list[str], footer: list[str]) -> Picture:
+        footers.append(footer)
+        return draw(title, sentences, footer)
+
+    monkeypatch.setattr(key_images, "statement_page", noting)
+    table = {**PACS, "name": "pacs", "profile": "viewer-without-seg"}
+    with open_pipeline(tmp_path / "node", destination=[table]) as pipeline:
+        series = accepted(pipeline, tmp_path)
+        pipeline.conclude(series, no_lesion(series))
+        pipeline.publish()
+        take(pipeline, "pacs")
+        reanalyse(pipeline.db, series.uid, "user:jo", pipeline.clock())
+        pipeline.quiet()
+        pipeline.assemble()
+        pipeline.conclude(series, replace(no_lesion(series), weights_sha256="cd" * 32))
+        pipeline.publish()
+    first, second = footers
+    assert len(first) == 1
+    assert second[1:] == ["Replaces earlier results about the same series."]
