@@ -1,7 +1,8 @@
 """Delivery: the objects of one outbox row go to one destination, over one association."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from hashlib import sha256
@@ -29,6 +30,7 @@ from dicom_node.settings import Settings
 from dicom_node.store_file import StoreAnswer, store_file
 from dicom_node.transcoding import transcode
 from storage.database import Database
+from storage.durable import TEMPORARY_SUFFIX
 from storage.errors import LostClaim
 from storage.jobs import ResultObject
 from storage.outbox import DeliveryRow, claim_delivery, delivered, postpone_delivery
@@ -91,10 +93,8 @@ def store_objects(
         DeliveryFailed: an object is damaged, its context was refused, or the answer was a failure.
     """
     files = [_check_file(results_root / one.path, one) for one in objects]
-    with TemporaryDirectory(prefix="transcoded-") as folder:
-        if transfer_syntax != "explicit-little-endian":
-            files = [_transcoded(file, transfer_syntax, Path(folder)) for file in files]
-        return _store_files(peer, own_ae_title, objects, files)
+    with _in_transfer_syntax(files, transfer_syntax, results_root) as ready:
+        return _store_files(peer, own_ae_title, objects, ready)
 
 
 def _store_files(
@@ -177,13 +177,29 @@ def _check_file(file: Path, wanted: ResultObject) -> Path:
     return file
 
 
+@contextmanager
+def _in_transfer_syntax(
+    files: Sequence[Path], transfer_syntax: TransferSyntax, results_root: Path
+) -> Iterator[Sequence[Path]]:
+    """`files`, or copies for as long as the association needs them, beside the results, which are as private."""
+    if transfer_syntax == "explicit-little-endian":
+        yield files
+        return
+    with ExitStack() as stack:
+        try:
+            temporary = TemporaryDirectory(prefix="transcoded-", suffix=TEMPORARY_SUFFIX, dir=results_root)
+            folder = Path(stack.enter_context(temporary))
+            copies = [_transcoded(file, transfer_syntax, folder) for file in files]
+        except (OSError, ValueError, MemoryError, RuntimeError) as error:
+            what = f"the results cannot be brought into the transfer syntax {transfer_syntax}: {error!r}"
+            where = str(results_root)
+            raise DeliveryFailed(what, where=where, retry_helps=True, advice="look at the disk space") from error
+        yield copies
+
+
 def _transcoded(file: Path, transfer_syntax: TransferSyntax, folder: Path) -> Path:
     copy = folder / file.name
-    try:
-        copy.write_bytes(transcode(file.read_bytes(), transfer_syntax))
-    except (OSError, ValueError, MemoryError, RuntimeError) as error:
-        what = f"the object cannot be brought into the transfer syntax {transfer_syntax}: {error!r}"
-        raise DeliveryFailed(what, where=str(file), retry_helps=True, advice="look at the disk space") from error
+    copy.write_bytes(transcode(file.read_bytes(), transfer_syntax))
     return copy
 
 

@@ -14,10 +14,11 @@ from dicom_node.delivery import deliver_next
 from dicom_node.destination_settings import DestinationSettings
 from dicom_node.folders import Folders
 from dicom_node.logs import set_up_logs
-from dicom_node.processes import obey_supervisor
+from dicom_node.processes import obey_supervisor, spare_what_is_loaded
 from dicom_node.publishing import publish_next
 from dicom_node.settings import Settings
 from storage.database import Database, open_database
+from storage.durable import remove_temporary_files
 from storage.errors import StorageError
 from storage.spool import Spool
 
@@ -35,9 +36,11 @@ def run_router(settings: Settings, commands: Connection) -> None:
     stop = obey_supervisor(commands)
     set_up_logs(settings.log, "router")
     folders = Folders(settings.storage.folder)
+    remove_temporary_files(folders.results)  # of a router that died
     db = open_database(folders.database)
     stages, poll_s = _stages(db, folders, settings), settings.assembly.poll_s
     bells = _Bells(stages)
+    spare_what_is_loaded()
     threads = [
         threading.Thread(target=_repeat, args=(name, step, stop, bells, poll_s), name=name)
         for name, step in stages.items()

@@ -3,6 +3,7 @@
 import errno
 import os
 import secrets
+import shutil
 from pathlib import Path
 
 from storage.errors import explained_os_errors
@@ -52,13 +53,15 @@ def free_bytes(path: Path) -> int:
 
 
 def remove_temporary_files(root: Path) -> int:
-    """Remove what interrupted writes left below `root`; how many files. Only while nobody writes there."""
-    removed = 0
+    """Remove files and folders that interrupted work left below `root`; how many. Only while nobody writes there."""
     with explained_os_errors(root):
-        for leftover in root.rglob(f"*{TEMPORARY_SUFFIX}"):
-            leftover.unlink()
-            removed += 1
-    return removed
+        leftovers = sorted(root.rglob(f"*{TEMPORARY_SUFFIX}"), reverse=True)  # what is in a folder before the folder
+        for leftover in leftovers:
+            if leftover.is_dir():
+                shutil.rmtree(leftover)
+            else:
+                leftover.unlink()
+    return len(leftovers)
 
 
 def write_temporary(path: Path, *parts: bytes) -> Path:

@@ -1,5 +1,6 @@
 """Delivery over real associations to archives that take, refuse, warn, abort or are not there."""
 
+import errno
 import random
 import socket
 from collections.abc import Iterator
@@ -18,8 +19,10 @@ from pydicom.uid import (
 )
 from pynetdicom import evt
 
-from dicom_node.delivery import deliver_next, retry_delay
+from dicom_node import delivery
+from dicom_node.delivery import DeliveryFailed, deliver_next, retry_delay
 from dicom_node.destination_settings import DestinationSettings
+from dicom_node.send import RemoteNode
 from dicom_node.settings import Settings
 from storage.audit import entries
 from storage.database import Database, open_database
@@ -148,6 +151,37 @@ def test_objects_arrive_byte_by_byte_over_one_association(outbox: Outbox) -> Non
     assert get_series(outbox.db, SERIES).state == SeriesState.DONE
     (audited,) = entries(outbox.db, event="delivered")
     assert [one["status"] for one in audited.detail["statuses"]] == ["0x0000", "0x0000"]
+
+
+def test_copies_in_another_transfer_syntax_lie_with_the_results_and_do_not_stay(
+    outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Patients' data are in no folder that others can read, and none is left where the association fails."""
+    seen: list[Path] = []
+
+    def refuse(peer: object, own: str, objects: object, files: list[Path]) -> list[dict[str, str]]:
+        seen.extend(files)
+        assert {file.parent.parent for file in files} == {outbox.root}
+        assert {file.parent.stat().st_mode & 0o777 for file in files} == {0o700}
+        raise DeliveryFailed("refused", where="peer", retry_helps=True)
+
+    monkeypatch.setattr(delivery, "_store_files", refuse)
+    peer = RemoteNode("PACS", "127.0.0.1", 1)
+    with pytest.raises(DeliveryFailed, match="refused"):
+        delivery.store_objects(peer, "GLIANET", outbox.objects, outbox.root, "implicit-little-endian")
+    assert len(seen) == len(outbox.objects)
+    assert not any(file.exists() or file.parent.exists() for file in seen)
+
+
+def test_a_copy_that_cannot_be_written_fails_the_delivery(outbox: Outbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> bytes:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(delivery, "transcode", full)
+    peer = RemoteNode("PACS", "127.0.0.1", 1)
+    with pytest.raises(DeliveryFailed, match="No space left.*look at the disk space"):
+        delivery.store_objects(peer, "GLIANET", outbox.objects, outbox.root, "implicit-little-endian")
+    assert [one for one in outbox.root.iterdir() if one.is_dir()] == []
 
 
 def test_warning_counts_as_delivered_and_is_recorded(outbox: Outbox) -> None:

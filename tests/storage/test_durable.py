@@ -89,7 +89,10 @@ def test_only_temporary_files_are_removed(tmp_path: Path) -> None:
     write_durable(kept, b"kept")
     (kept.parent / "2.dcm.0123456789abcdef.tmp").write_bytes(b"half")
     (tmp_path / "results.npz.tmp").write_bytes(b"half")
-    assert remove_temporary_files(tmp_path) == 2
+    (tmp_path / "transcoded-1.tmp").mkdir()
+    (tmp_path / "transcoded-1.tmp" / "sr.dcm").write_bytes(b"copy")
+    assert remove_temporary_files(tmp_path) == 3
+    assert not (tmp_path / "transcoded-1.tmp").exists()
     assert [file for file in tmp_path.rglob("*") if file.is_file()] == [kept]
 
 
