@@ -42,10 +42,23 @@ def _average_blocks(
 ) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.float64]]:
     """Means of whole blocks, and their spacing; what does not fill a block at the far ends is left out."""
     factors = _factors(spacing, size_mm, hu.shape)
-    total = np.zeros([size // factor for size, factor in zip(hu.shape, factors, strict=True)], np.int32)
-    for offset in np.ndindex(*factors):
-        total += _every(hu, offset, factors, total.shape)
-    return (total // int(np.prod(factors))).astype(np.int16), spacing * factors
+    thickness, voxels = factors[0], int(np.prod(factors))
+    means = np.empty([size // factor for size, factor in zip(hu.shape, factors, strict=True)], np.int16)
+    for k, plane in enumerate(means):
+        plane[:] = _add_up(hu[k * thickness : (k + 1) * thickness], factors) // voxels
+    return means, spacing * factors
+
+
+def _add_up(layer: npt.NDArray[np.int16], factors: tuple[int, ...]) -> npt.NDArray[np.int32]:
+    """(H, W) int32: the sums of one layer of blocks, axis by axis, so that what is added shrinks with each."""
+    total: npt.NDArray[Any] = layer
+    for axis, factor in enumerate(factors):
+        count = total.shape[axis] // factor
+        parts = [_every(total, axis, offset, factor, count) for offset in range(factor)]
+        total = parts[0].astype(np.int32)
+        for part in parts[1:]:
+            total += part
+    return total[0]
 
 
 def _find_brain(fine: npt.NDArray[np.int16], spacing: npt.NDArray[np.float64]) -> Mask:
@@ -75,9 +88,21 @@ def _near(bright: Mask, spacing: npt.NDArray[np.float64]) -> Mask:
     """Voxels within NEAR_BONE_MM of a bright one, along the axes and their combinations."""
     near = bright
     for axis, size in enumerate(spacing):
-        width = 2 * int(NEAR_BONE_MM // size) + 1
-        near = ndimage.maximum_filter1d(near, width, axis=axis)
+        near = _widen(near, int(NEAR_BONE_MM // size), axis)
     return near
+
+
+def _widen(mask: Mask, reach: int, axis: int) -> Mask:
+    """Voxels at most `reach` steps along `axis` from one of the mask: each round trebles what is reached."""
+    done = 0
+    while done < reach:
+        step = min(2 * done + 1, reach - done)
+        wider = mask.copy()
+        ahead, behind = wider.swapaxes(0, axis), mask.swapaxes(0, axis)
+        ahead[step:] |= behind[:-step]
+        ahead[:-step] |= behind[step:]
+        mask, done = wider, done + step
+    return mask
 
 
 def _factors(spacing: npt.NDArray[np.float64], size_mm: float, shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -86,12 +111,6 @@ def _factors(spacing: npt.NDArray[np.float64], size_mm: float, shape: tuple[int,
     return tuple(int(number) for number in np.minimum(wanted, shape))
 
 
-def _every(
-    array: npt.NDArray[Any], offset: tuple[int, ...], factors: tuple[int, ...], shape: tuple[int, ...]
-) -> npt.NDArray[Any]:
-    """The voxels at `offset` of each block."""
-    cut = (
-        slice(start, factor * size, factor)
-        for start, factor, size in zip(offset, factors, shape, strict=True)
-    )
-    return array[tuple(cut)]
+def _every(array: npt.NDArray[Any], axis: int, offset: int, factor: int, count: int) -> npt.NDArray[Any]:
+    """Of `count` groups of `factor` neighbours along `axis`, the one at `offset` of each."""
+    return array[(slice(None),) * axis + (slice(offset, factor * count, factor),)]

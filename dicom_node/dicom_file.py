@@ -44,9 +44,6 @@ def read_file(path: Path, *, with_pixels: bool) -> Dataset:
 def _check_inflated_size(path: Path, reason: Reason) -> None:
     """PS3.5 A.5: measured in pieces, before memory is spent on the whole."""
     with path.open("rb") as file:
-        if DeflatedExplicitVRLittleEndian.encode() not in file.read(_PIECE):
-            return
-        file.seek(0)
         read_preamble(file, force=False)
         meta = read_dataset(file, False, True, stop_when=lambda tag, _vr, _length: tag.group != META_GROUP)
         if meta.get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:

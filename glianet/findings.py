@@ -1,6 +1,7 @@
 """What was found in a volume, and the file it is kept in. Needs neither torch nor DICOM."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,9 @@ from glianet.durable import write_durably
 from glianet.errors import FindingsError, VolumeError
 from glianet.volume import check_affine
 
-FORMAT = "glianet-findings-1"
+FORMAT = "glianet-findings-2"
+FORMAT_OF_SLICES = "glianet-findings-1"
+"""Of versions before, with whole slices: an upgrade may find one that waits to be published."""
 ALGORITHM_NAME = "GLIA-Net"
 NOTICE = "For research use only. Not for diagnosis."
 
@@ -74,21 +77,19 @@ def findings_to_json(findings: Findings) -> str:
 
 
 def save_findings(findings: Findings, path: Path) -> None:
-    """Writes a zip archive of findings.json and the labels of the slices that hold a lesion.
+    """Writes a zip archive of findings.json and the labels of the box that holds the lesions.
 
     The same findings give the same bytes. The file is durable when this returns. Raises OSError.
     """
-    first, last = slices_with_lesions(findings)
-    document = {"format": FORMAT, "first_slice": first, **_document(findings)}
-    write_durably(path, archive_bytes("findings", document, {"labels": findings.labels[first:last]}))
+    box = _box_with_lesions(findings.lesions)
+    document = {"format": FORMAT, "first_voxel": [axis.start for axis in box], **_document(findings)}
+    write_durably(path, archive_bytes("findings", document, {"labels": findings.labels[box]}))
 
 
 def load_findings(path: Path) -> Findings:
     """What `save_findings` wrote. Raises FindingsError when the file is absent, damaged or of another format."""
     try:
         document, (labels,) = read_archive(path, "findings", "labels")
-        if document["format"] != FORMAT:
-            raise ValueError(f"its format is {document['format']!r} instead of {FORMAT!r}")
         findings = _from_document(document, labels)
         _check(findings, labels)
     except (*UNREADABLE, VolumeError) as problem:
@@ -102,8 +103,15 @@ def load_findings(path: Path) -> Findings:
 
 def slices_with_lesions(findings: Findings) -> tuple[int, int]:
     """Half-open range of the slices that hold any lesion; (0, 0) where there is none."""
-    ranges = [lesion.bounding_box[0] for lesion in findings.lesions]
-    return min((first for first, _ in ranges), default=0), max((last for _, last in ranges), default=0)
+    slices = _box_with_lesions(findings.lesions)[0]
+    return slices.start, slices.stop
+
+
+def _box_with_lesions(lesions: Sequence[Lesion]) -> tuple[slice, slice, slice]:
+    """The smallest box of voxels (k, j, i) with every lesion; one of no voxels where there is none."""
+    ranges = [[lesion.bounding_box[axis] for lesion in lesions] or [(0, 0)] for axis in range(3)]
+    k, j, i = (slice(min(first for first, _ in ends), max(last for _, last in ends)) for ends in ranges)
+    return k, j, i
 
 
 def _document(findings: Findings) -> dict[str, Any]:
@@ -127,18 +135,32 @@ def _document(findings: Findings) -> dict[str, Any]:
 
 
 def _from_document(document: dict[str, Any], stored: NDArray[np.uint16]) -> Findings:
+    lesions = tuple(_lesion(entry) for entry in document["lesions"])
     labels = np.zeros(document["shape"], np.uint16)
-    first = document["first_slice"]
-    if stored.dtype != np.uint16 or labels[first : first + len(stored)].shape != stored.shape:
+    box = _stored_box(document, lesions)
+    if stored.dtype != np.uint16 or labels[box].shape != stored.shape:
         raise ValueError("the labels do not fit the volume")
-    labels[first : first + len(stored)] = stored
+    labels[box] = stored
     return Findings(
         labels=labels,
         affine=np.array(document["affine"], np.float64),
-        lesions=tuple(_lesion(entry) for entry in document["lesions"]),
+        lesions=lesions,
         computation=document.get("computation", ""),  # findings of version 0.1 do not say
         **{name: document[name] for name in _PLAIN_FIELDS},
     )
+
+
+def _stored_box(document: dict[str, Any], lesions: Sequence[Lesion]) -> tuple[slice, ...]:
+    """Where the stored labels lie in the volume."""
+    box = _box_with_lesions(lesions)
+    if document["format"] == FORMAT_OF_SLICES:
+        slices, first = box[0], document["first_slice"]
+        return (slice(first, first + slices.stop - slices.start),)
+    if document["format"] != FORMAT:
+        raise ValueError(f"its format is {document['format']!r} instead of {FORMAT!r}")
+    if document["first_voxel"] != [axis.start for axis in box]:
+        raise ValueError("the labels do not fit the volume")
+    return box
 
 
 _PLAIN_FIELDS = (

@@ -101,20 +101,29 @@ def _check_threshold(scores: Scores, settings: LesionSettings) -> None:
 
 def _components(probability: NDArray[np.float32], threshold: float) -> tuple[Corner, NDArray[np.int32]]:
     """26-connected components above the threshold of the part that holds any, and the index of its first voxel."""
-    slices = [k for k, plane in enumerate(probability) if plane.max() > threshold]
-    if not slices:
+    box = _box_above(probability, threshold)
+    if box is None:
         return np.zeros(3, np.intp), np.zeros((0, 0, 0), np.int32)
-    first = slices[0]
-    corner, components = _components_of(probability[first : slices[-1] + 1] > threshold)
-    return corner + (first, 0, 0), components
+    components, _ = ndimage.label(probability[box] > threshold, np.ones((3, 3, 3)), output=np.int32)
+    return np.array([axis.start for axis in box], np.intp), components
 
 
-def _components_of(positive: NDArray[np.bool_]) -> tuple[Corner, NDArray[np.int32]]:
-    ranges = [np.flatnonzero(positive.any(axis=others)) for others in ((1, 2), (0, 2), (0, 1))]
-    part = positive[tuple(slice(found[0], found[-1] + 1) for found in ranges)]
-    corner = np.array([found[0] for found in ranges], np.intp)
-    components, _ = ndimage.label(part, np.ones((3, 3, 3)), output=np.int32)
-    return corner, components
+def _box_above(probability: NDArray[np.float32], threshold: float) -> tuple[slice, slice, slice] | None:
+    """The smallest box with every voxel above the threshold, slice by slice: none of the volume is copied."""
+    depth, height, width = probability.shape
+    slices, rows, columns = np.zeros(depth, bool), np.zeros(height, bool), np.zeros(width, bool)
+    for k, plane in enumerate(probability):
+        above = plane > threshold
+        if above.any():
+            slices[k] = True
+            rows |= above.any(axis=1)
+            columns |= above.any(axis=0)
+    return (_extent(slices), _extent(rows), _extent(columns)) if slices.any() else None
+
+
+def _extent(found: NDArray[np.bool_]) -> slice:
+    where = np.flatnonzero(found)
+    return slice(int(where[0]), int(where[-1]) + 1)
 
 
 def _large_components(

@@ -57,6 +57,8 @@ from glianet.scores import RiskGrid
 __all__ = ["Encoded", "EncodedObject", "Maps", "encode_refusal_results", "encode_results"]
 
 STANDARD = frozenset((SEGMENTATION, REPORT))
+GRID_TOLERANCE = 1e-6
+"""mm, and mm a voxel: both are computed from the same headers."""
 TOO_MANY_FRAMES = "a frame for every slice and candidate would be too much: it has those that hold a candidate"
 NOT_KEPT = "what it is made of was not kept by the analysis"
 
@@ -96,6 +98,7 @@ def encode_results(
     """
     parts, kinds = Parts(leave_out=leave_out), frozenset(wanted)
     with _reported():
+        _check_fit(source, findings)
         for form in _forms(kinds):
             _encode_form(parts, source, findings, context, form, kinds)
         _encode_pictures(parts, source, findings, context, kinds & {KEY_IMAGES, PDF})
@@ -104,6 +107,14 @@ def encode_results(
             _encode_scores(parts, source, findings, context, kinds, maps or Maps())
         _encode_risk_maps(parts, source, findings, context, kinds, maps or Maps())
         return parts.gathered()
+
+
+def _check_fit(source: SourceSeries, findings: Findings) -> None:
+    """The findings must be of this very grid: the spool is read anew for the results."""
+    grid, analysed = source.geometry, findings.labels.shape
+    if grid.shape != analysed or not np.allclose(grid.affine, findings.affine, rtol=0, atol=GRID_TOLERANCE):
+        what = f"the findings are of another grid ({analysed} voxels) than the source ({grid.shape})"
+        raise NodeError(what, where="encoding", advice="have the series analysed anew: dicom-node reanalyse")
 
 
 def _forms(wanted: frozenset[str]) -> list[SegmentationForm]:

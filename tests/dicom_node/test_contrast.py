@@ -96,3 +96,44 @@ def test_averaged_real_heads_without_contrast(template: str) -> None:
         )
     found = measure_contrast(np.rint(values).astype(np.int16), axial(image.GetSpacing()[::-1]), *LIMITS_HU)
     assert found < 0.25
+
+
+@pytest.mark.parametrize(
+    ("spacing", "corner", "voxels_left"),
+    [
+        ((1.0, 1.0, 1.0), (10, 10, 10), 11**3 - 7**3),  # 3 voxels to either side, along the axes and combined
+        ((2.0, 1.0, 1.0), (10, 10, 10), 11**3 - 3 * 7 * 7),
+        ((4.0, 1.0, 1.0), (10, 10, 10), 11**3 - 1 * 7 * 7),
+        ((1.0, 1.0, 1.0), (-5, -5, -5), 6**3 - 4**3),  # the bright voxel lies in the corner of the volume
+        ((1.0, 1.0, 1.0), (14, 14, 14), 11**3 - 7**3),  # the block ends with the volume
+    ],
+)
+def test_what_lies_near_a_bright_voxel_does_not_count(
+    spacing: tuple[float, float, float], corner: tuple[int, int, int], voxels_left: int
+) -> None:
+    """A block of 11 x 11 x 11 voxels of 300 HU in air, with metal in its middle."""
+    hu = np.full((25, 25, 25), -1000, np.int16)
+    hu[tuple(slice(max(first, 0), first + 11) for first in corner)] = 300
+    hu[tuple(first + 5 for first in corner)] = 3000
+    expected = voxels_left * np.prod(spacing) / 1000
+    assert measure_contrast(hu, axial(spacing), *LIMITS_HU) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("shape", "spacing", "factors"),
+    [
+        ((41, 40, 43), (0.5, 0.6, 0.4), (2, 2, 3)),  # the last slice and the last column fill no block
+        ((40, 42, 40), (1.0, 0.3, 0.7), (1, 4, 1)),
+        ((40, 30, 31), (0.25, 1.25, 1.3), (5, 1, 1)),
+    ],
+)
+def test_small_voxels_are_averaged_in_whole_blocks(
+    shape: tuple[int, int, int], spacing: tuple[float, float, float], factors: tuple[int, int, int]
+) -> None:
+    """5 x 5 x 5 blocks of 300 HU in air. One of them has a voxel of 299: its mean, rounded down, is below 300."""
+    hu = np.full(shape, -1000, np.int16)
+    hu[tuple(slice(factor, 6 * factor) for factor in factors)] = 300
+    block_ml = float(np.prod(spacing) * np.prod(factors)) / 1000
+    assert measure_contrast(hu, axial(spacing), 300.0, 700.0) == pytest.approx(125 * block_ml)
+    hu[tuple(2 * factor for factor in factors)] = 299
+    assert measure_contrast(hu, axial(spacing), 300.0, 700.0) == pytest.approx(124 * block_ml)

@@ -67,3 +67,14 @@ def test_a_deflate_bomb_is_refused_before_it_is_inflated(
     with pytest.raises(NotAnalysable, match="inflates to more than") as caught:
         read_file(path, with_pixels=with_pixels)
     assert caught.value.reason is reason
+
+
+def test_a_bomb_behind_a_long_meta_group_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The transfer syntax is found wherever it stands: here behind 2 MiB of File Meta Information Version."""
+    header = make_ct(1, transfer_syntax=DeflatedExplicitVRLittleEndian)
+    header.file_meta.FileMetaInformationVersion = bytes(2**21)
+    deflater = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    path = write_raw(tmp_path / "bomb.dcm", header, deflater.compress(bytes(2**16)) + deflater.flush())
+    monkeypatch.setattr("dicom_node.dicom_file.LARGEST_INFLATED", 2**16 - 1)
+    with pytest.raises(NotAnalysable, match="inflates to more than"):
+        read_file(path, with_pixels=False)

@@ -56,6 +56,44 @@ def test_sign_bits_slope_and_intercept_are_honoured(tmp_path: Path, storage: dic
     assert np.array_equal(np.stack([read(path) for path in paths]), HU)
 
 
+@pytest.mark.parametrize(
+    ("slope", "intercept", "kind", "stored", "expected"),
+    [
+        (1.0, -32768.0, "<u2", [0, 65535], [-32768, 32767]),
+        (1.0, 0.0, "<i2", [-32768, 32767], [-32768, 32767]),
+        (3.0, -2000.0, "<i2", [-10000, 11589], [-32000, 32767]),
+        (0.5, -1024.0, "<u2", [1, 3, 65535], [-1024, -1022, 31744]),  # -1023.5, -1022.5, 31743.5: to the even
+        (0.5, -1024.5, "<u2", [1, 2], [-1024, -1024]),  # -1024, and -1023.5 to the even
+    ],
+)
+def test_whole_and_broken_slopes_up_to_the_ends_of_int16(
+    tmp_path: Path, slope: float, intercept: float, kind: str, stored: list[int], expected: list[int]
+) -> None:
+    path = with_stored(
+        write(tmp_path, HU, signed=kind == "<i2")[0], stored, kind, RescaleSlope=slope, RescaleIntercept=intercept
+    )
+    assert read(path).flat[: len(stored)].tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("slope", "intercept", "named"),
+    [
+        (1.0, -32769.0, "-32769"),  # of the pixels that are 0
+        (65536.0, 0.0, "4.2949e+09"),  # 65535 * 65536, which would be -65536 in 32 bits
+        (1.0, 4294967296.0, "4.29497e+09"),  # which would be 0 in 32 bits
+        (1e300, 0.0, "6.5535e+304"),
+    ],
+)
+def test_values_that_would_wrap_round_are_refused(
+    tmp_path: Path, slope: float, intercept: float, named: str
+) -> None:
+    path = with_stored(
+        write(tmp_path, HU, signed=False)[0], [65535], "<u2", RescaleSlope=slope, RescaleIntercept=intercept
+    )
+    caught = refusal(path)
+    assert (caught.reason, named in caught.detail) == (Reason.HOUNSFIELD_UNAVAILABLE, True), caught.detail
+
+
 def test_values_are_rounded_to_the_nearest(tmp_path: Path) -> None:
     """Slope 0.4, intercept -1000.1: -1000.1, -999.7, -999.3, -998.9, -998.5 (to even), 0.7."""
     path = with_stored(

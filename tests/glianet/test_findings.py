@@ -6,10 +6,13 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from glianet.archive import archive_bytes
 from glianet.errors import FindingsError
 from glianet.findings import Findings, Lesion, findings_to_json, load_findings, save_findings
 
@@ -78,11 +81,35 @@ def test_the_same_findings_are_the_same_bytes(findings: Findings, tmp_path: Path
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
 
 
-def test_only_slices_with_lesions_are_stored(findings: Findings, tmp_path: Path) -> None:
+def _stored(path: Path) -> tuple[dict[str, Any], NDArray[np.uint16]]:
+    with zipfile.ZipFile(path) as archive:
+        labels = np.load(io.BytesIO(archive.read("labels.npy")), allow_pickle=False)
+        return json.loads(archive.read("findings.json")), labels
+
+
+def test_only_the_box_with_lesions_is_stored(findings: Findings, tmp_path: Path) -> None:
+    """Lesion 1 fills (4, 2, 1) to (4, 2, 3), lesion 2 is the voxel (6, 3, 5): 3 x 2 x 5 voxels from (4, 2, 1)."""
     save_findings(findings, tmp_path / "a")
-    with zipfile.ZipFile(tmp_path / "a") as archive:
-        stored = np.load(io.BytesIO(archive.read("labels.npy")), allow_pickle=False)
-    np.testing.assert_array_equal(stored, findings.labels[4:7])
+    document, stored = _stored(tmp_path / "a")
+    assert document["first_voxel"] == [4, 2, 1]
+    expected = np.zeros((3, 2, 5), np.uint16)
+    expected[0, 0, :3] = 1
+    expected[2, 1, 4] = 2
+    np.testing.assert_array_equal(stored, expected)
+
+
+def test_a_file_of_whole_slices_is_still_read(findings: Findings, tmp_path: Path) -> None:
+    """As the version before wrote it: an upgrade meets findings that wait to be published."""
+    save_findings(findings, tmp_path / "a")
+    document, _ = _stored(tmp_path / "a")
+    del document["first_voxel"]
+    document |= {"format": "glianet-findings-1", "first_slice": 4}
+    (tmp_path / "b").write_bytes(archive_bytes("findings", document, {"labels": findings.labels[4:7]}))
+    assert _equal(findings, load_findings(tmp_path / "b"))
+    document["first_slice"] = 8
+    (tmp_path / "b").write_bytes(archive_bytes("findings", document, {"labels": findings.labels[4:7]}))
+    with pytest.raises(FindingsError, match="labels do not fit"):
+        load_findings(tmp_path / "b")
 
 
 def test_json_holds_everything_but_the_voxels(findings: Findings) -> None:
@@ -95,7 +122,7 @@ def test_json_holds_everything_but_the_voxels(findings: Findings) -> None:
     assert [lesion["number"] for lesion in document["lesions"]] == [1, 2]
 
 
-def _rewrite(path: Path, change: Callable[[dict[str, object]], None]) -> None:
+def _rewrite(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
     with zipfile.ZipFile(path) as archive:
         document, labels = json.loads(archive.read("findings.json")), archive.read("labels.npy")
     change(document)
@@ -108,17 +135,20 @@ def _rewrite(path: Path, change: Callable[[dict[str, object]], None]) -> None:
     ("change", "message"),
     [
         (lambda document: document.update(format="glianet-findings-9"), "format is 'glianet-findings-9'"),
-        (lambda document: document.update(first_slice=9), "labels do not fit"),
-        (lambda document: document.update(shape=[10, 6, 8]), "labels do not fit"),
+        (lambda document: document.update(first_voxel=[4, 2, 0]), "labels do not fit"),
+        (lambda document: document.update(shape=[10, 6, 5]), "labels do not fit"),
+        (lambda document: document.update(shape=[6, 6, 7]), "labels do not fit"),
+        (lambda document: document["lesions"][0].update(bounding_box=[[4, 5], [2, 3], [0, 4]]), "labels do not fit"),
         (lambda document: document["lesions"][0].update(voxels=4), "voxels that the lesions state"),
-        (lambda document: document["lesions"].pop(), "voxels that the lesions state"),
+        (lambda document: document["lesions"].pop(), "labels do not fit"),
+        (lambda document: document["lesions"].append(document["lesions"][0]), "voxels that the lesions state"),
         (lambda document: document["lesions"][0].pop("risk"), "risk"),
         (lambda document: document.pop("step"), "step"),
         (lambda document: document.update(affine=[[0.0] * 4] * 4), "last row"),
     ],
 )
 def test_a_file_that_contradicts_itself_is_refused(
-    findings: Findings, tmp_path: Path, change: Callable[[dict[str, object]], None], message: str
+    findings: Findings, tmp_path: Path, change: Callable[[dict[str, Any]], None], message: str
 ) -> None:
     path = tmp_path / "1.npz"
     save_findings(findings, path)

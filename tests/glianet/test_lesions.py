@@ -177,6 +177,26 @@ def test_neighbouring_boxes_that_overlap_keep_their_own_voxels() -> None:
     assert np.bincount(findings.labels.ravel())[1:].tolist() == [13, 9]
 
 
+def test_lesions_in_the_corners_of_the_volume() -> None:
+    """Two voxels in each of two opposite corners: the box of what is above the threshold is the whole volume."""
+    probability = _blank()
+    probability[0, 0, :2] = 0.9
+    probability[19, 19:, 21] = 0.8
+    findings = _find(probability)
+    assert [lesion.bounding_box for lesion in findings.lesions] == [
+        ((0, 1), (0, 1), (0, 2)),
+        ((19, 20), (19, 21), (21, 22)),
+    ]
+    assert np.argwhere(findings.labels).tolist() == [[0, 0, 0], [0, 0, 1], [19, 19, 21], [19, 20, 21]]
+
+
+def test_a_score_that_is_no_number_hides_nothing() -> None:
+    probability = _blank()
+    probability[3, 3, 3:6] = 0.9
+    probability[3, 9, 9] = np.nan
+    assert [lesion.bounding_box for lesion in _find(probability).lesions] == [((3, 4), (3, 4), (3, 6))]
+
+
 def test_only_scores_strictly_above_the_threshold_count() -> None:
     probability = _blank()
     probability[3, 3, 3:6] = 0.5

@@ -4,10 +4,12 @@ import hashlib
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from pydicom import Dataset, dcmread
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
@@ -238,3 +240,17 @@ def test_refusal_without_a_study_cannot_be_reported() -> None:
 def test_encoding_does_not_import_torch(module: str) -> None:
     script = f"import sys, {module}; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", script], cwd=REPOSITORY, check=True)
+
+
+@pytest.mark.parametrize("where", ["lower", "larger"])
+def test_findings_of_another_grid_are_not_written_over_the_source(tmp_path: Path, where: str) -> None:
+    source = read_source(tmp_path, SMALL)
+    findings = make_findings(source, BLOCKS)
+    if where == "lower":
+        affine = findings.affine.copy()
+        affine[2, 3] -= 0.01  # mm
+        findings = replace(findings, affine=affine)
+    else:
+        findings = replace(findings, labels=np.pad(findings.labels, ((0, 0), (0, 0), (0, 1))))
+    with pytest.raises(NodeError, match="the findings are of another grid.*reanalyse"):
+        encode_results(source, findings, make_context())
