@@ -11,7 +11,7 @@ help:
 	@echo "make demo SERIES=DIR  the same with a folder of DICOM files of your own"
 	@echo "make test             run the tests"
 	@echo "make check            ruff, mypy and the import rules"
-	@echo "make viewer           fetch the OHIF viewer that a test opens (needs npm)"
+	@echo "make viewer           open the demo's study in OHIF, compare, and make the README's picture (needs npm, Chromium, Orthanc)"
 	@echo "make setup            make $(VENV) with everything pinned in constraints.txt"
 
 setup: $(READY)
@@ -37,6 +37,7 @@ check: $(READY)
 
 viewer: $(READY)
 	$(BIN)/python -m tests.support.ohif_packages
+	OHIF_README_PICTURE=docs/images/ohif.png $(BIN)/python -m pytest tests/integration/test_ohif.py
 
 clean:
 	rm -rf $(VENV) build *.egg-info demo-output

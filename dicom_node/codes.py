@@ -45,7 +45,7 @@ SOURCE_OF_PROCESSING = Code("121322", "DCM", "Source image for image processing 
 PRIVATE_SCHEME = "99GLIANET"  # PS3.16 section 8.2: private designators begin with 99
 MEAN_SCORE = Code("SCORE-MEAN", PRIVATE_SCHEME, "Mean network score (not a probability)")
 MAXIMUM_SCORE = Code("SCORE-MAX", PRIVATE_SCHEME, "Maximum network score (not a probability)")
-REGIONAL_RISK = Code("RISK-CENTRE", PRIVATE_SCHEME, "Network regional score at centre (not a probability)")
+REGIONAL_RISK = Code("RISK-CENTRE", PRIVATE_SCHEME, "Regional score at centre (not a probability)")
 RISK_MAP = Code("RISK-MAP", PRIVATE_SCHEME, "Network regional score (not a probability)")
 
 

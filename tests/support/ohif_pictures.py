@@ -1,27 +1,27 @@
-"""What a picture of the viewer shows, told from its pixels and from what the CT is known to hold."""
+"""What a picture of the viewer shows of a slice whose place in it is known, told from the pixels."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from scipy import ndimage
 
 from tests.support.ohif_browser import Picture
-from tests.support.ohif_study import MARKERS, SHAPE, SLICE_MARKER_EDGE, slice_marker_rows
 
-WHITE = 235  # the markers are far above the window; everything else of the size and shape of a square is darker
-SMALLEST_AREA = 60  # pixels of a marker: letters are smaller
-FULL = 0.93  # of its bounding box: a square; rings and letters have holes
 COLOURED = 12  # of 255: how much a pixel changes at least where an overlay comes or goes
+BLOCK = 8  # pixels over which pages are averaged before they are compared
 
 
 @dataclass(frozen=True, eq=False)
 class Placement:
-    """Where the shown slice lies in a picture. voxel_to_pixel: (2, 3), (row, column, 1) to (y, x) of centres."""
+    """Where a slice lies in a picture.
+
+    voxel_to_pixel: (2, 3), (row, column, 1) to (y, x), of centres. shape: rows and columns of the slice.
+    """
 
     voxel_to_pixel: NDArray[np.float64]
-    slice_index: int
-    residual_px: float
+    shape: tuple[int, int]
 
     @property
     def voxel_px(self) -> float:
@@ -39,7 +39,8 @@ class Placement:
     def image(self, shape: tuple[int, ...]) -> NDArray[np.bool_]:
         """The pixels of a picture that show the slice; beside it the viewer's controls lie."""
         row, column = self._voxels(shape)
-        return np.asarray((row >= 0) & (row < SHAPE[1]) & (column >= 0) & (column < SHAPE[2]))
+        rows, columns = self.shape
+        return np.asarray((row >= 0) & (row < rows) & (column >= 0) & (column < columns))
 
     def _voxels(self, shape: tuple[int, ...]) -> NDArray[np.int_]:
         """(2, height, width): the row and the column of the voxel nearest to each pixel."""
@@ -48,23 +49,6 @@ class Placement:
         pixels = np.stack([y.ravel(), x.ravel(), np.ones(y.size)])
         nearest = np.rint((np.linalg.inv(square) @ pixels)[:2]).astype(int)
         return np.asarray(nearest.reshape(2, *shape[:2]))
-
-
-def place(picture: Picture) -> Placement:
-    """Find the markers, which their sizes tell apart, and from them how the slice was drawn and which one it is."""
-    centres = dict(zip(sorted([*MARKERS, SLICE_MARKER_EDGE]), _white_squares(picture), strict=True))
-    moving = centres.pop(SLICE_MARKER_EDGE)
-    voxels = np.array([(*(first + (edge - 1) / 2 for first in MARKERS[edge]), 1) for edge in centres])
-    pixels = np.array(list(centres.values()))
-    solved = np.linalg.lstsq(voxels, pixels)[0].T
-    residual = float(np.abs(voxels @ solved.T - pixels).max())
-    row = float(np.linalg.solve(solved[:, :2], moving - solved[:, 2])[0]) - (SLICE_MARKER_EDGE - 1) / 2
-    return Placement(solved, slice_marker_rows().index(round(row)), residual)
-
-
-def shows_markers(picture: Picture) -> bool:
-    """Whether each marker is there, once."""
-    return len(_white_squares(picture)) == len(MARKERS) + 1
 
 
 def coloured(visible: Picture, hidden: Picture) -> NDArray[np.bool_]:
@@ -80,13 +64,24 @@ def grown(mask: NDArray[np.bool_], pixels: float) -> NDArray[np.bool_]:
     return np.asarray(ndimage.distance_transform_edt(~mask) <= pixels)
 
 
-def _white_squares(picture: Picture) -> list[NDArray[np.float64]]:
-    """Centres (y, x) of the filled white squares, small to large."""
-    labels, count = ndimage.label((picture >= WHITE).all(axis=2))
-    found = []
-    for number, box in enumerate(ndimage.find_objects(labels), start=1):
-        part = labels[box] == number
-        if part.sum() >= SMALLEST_AREA and part.mean() >= FULL and abs(part.shape[0] - part.shape[1]) <= 2:
-            corner = np.array([one.start for one in box])
-            found.append((int(part.sum()), corner + np.argwhere(part).mean(axis=0)))
-    return [centre for _, centre in sorted(found, key=lambda one: one[0])]
+def page_likeness(seen: Picture, page: Picture) -> float:
+    """Correlation of a picture with a page as the viewer shows it first."""
+    return float(np.corrcoef(_coarse(seen).ravel(), _coarse(_fitted(page, seen.shape)).ravel())[0, 1])
+
+
+def _fitted(page: Picture, shape: tuple[int, ...]) -> Picture:
+    """The page as large as the pane allows, in its middle, on black."""
+    height, width = shape[:2]
+    scale = min(height / page.shape[0], width / page.shape[1])
+    rows, columns = round(page.shape[0] * scale), round(page.shape[1] * scale)
+    top, left = (height - rows) // 2, (width - columns) // 2
+    canvas = np.zeros((height, width, 3), np.uint8)
+    canvas[top : top + rows, left : left + columns] = np.asarray(Image.fromarray(page).resize((columns, rows)))
+    return canvas
+
+
+def _coarse(picture: Picture) -> NDArray[np.float64]:
+    """Mean grey value of blocks of BLOCK x BLOCK pixels."""
+    rows, columns = (size // BLOCK for size in picture.shape[:2])
+    grey = picture[: rows * BLOCK, : columns * BLOCK].mean(axis=2)
+    return np.asarray(grey.reshape(rows, BLOCK, columns, BLOCK).mean(axis=(1, 3)))

@@ -46,6 +46,12 @@ class ViewerStudy:
         """The SOP Instance UID of slice `k`, from 0 at the foot."""
         return str(dcmread(self.ct_files[k], stop_before_pixels=True).SOPInstanceUID)
 
+    def hounsfield(self) -> NDArray[np.int16]:
+        """(D, H, W) int16 HU, in stored order, foot to head."""
+        read = [dcmread(file) for file in self.ct_files]
+        values = [one.pixel_array * float(one.RescaleSlope) + float(one.RescaleIntercept) for one in read]
+        return np.stack(values).astype(np.int16)
+
     def of_kind(self, kind: str) -> list[EncodedObject]:
         """The results of one kind, in their order."""
         return [one for one in self.results if one.kind == kind]
@@ -59,7 +65,7 @@ def make_viewer_study(folder: Path, name: str, kinds: Collection[str]) -> Viewer
     files = write_series(folder, head_with_markers(), grid_affine(), seed=name, acquired=ACQUIRED)
     source = inspect_series(read_headers(files), ANY_CT, AssemblySettings(), conflicting=False)
     findings = make_findings(source, BLOCKS)
-    results = encode_results(source, findings, make_context(), kinds)
+    results = encode_results(source, findings, make_context(), kinds).objects
     return ViewerStudy(files, findings, results, str(source.datasets[0].StudyInstanceUID))
 
 
