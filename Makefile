@@ -4,14 +4,16 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: help setup demo test check viewer clean
+.PHONY: help setup demo test stress check viewer picture clean
 
 help:
 	@echo "make demo             send a phantom CTA through the node and show what comes back"
 	@echo "make demo SERIES=DIR  the same with a folder of DICOM files of your own"
 	@echo "make test             run the tests"
+	@echo "make stress           the long forms of the fault, load and hostile input tests (an hour or more)"
 	@echo "make check            ruff, mypy and the import rules"
-	@echo "make viewer           open the demo's study in OHIF, compare, and make the README's picture (needs npm, Chromium, Orthanc)"
+	@echo "make viewer           fetch the OHIF viewer that a test opens (needs npm)"
+	@echo "make picture          open the demo's study in it, compare, and make the README's picture (needs Chromium, Orthanc)"
 	@echo "make setup            make $(VENV) with everything pinned in constraints.txt"
 
 setup: $(READY)
@@ -30,6 +32,10 @@ demo: $(READY)
 test: $(READY)
 	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 
+stress: $(READY)
+	$(BIN)/python -m pytest tests/integration/faults -m "stress or not stress" --timeout=7200
+	$(BIN)/python -m tests.benchmarks.soak
+
 check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -37,6 +43,8 @@ check: $(READY)
 
 viewer: $(READY)
 	$(BIN)/python -m tests.support.ohif_packages
+
+picture: viewer
 	OHIF_README_PICTURE=docs/images/ohif.png $(BIN)/python -m pytest tests/integration/test_ohif.py
 
 clean:

@@ -31,7 +31,8 @@ class ResultContext:
     given, else in `time_zone`. `fingerprint` stands for everything that decides the findings beside the
     images, `instances_digest` for the set of images: both enter every UID, and so does `repetition`, which counts
     how often this very analysis came back after another one. `weights_sha256` is empty where no analysis took place.
-    `replaced`: by the kind of a report, the reports that it replaces.
+    `replaced`: by the kind of a report, the reports that it replaces; `replaces_results`: whether other results of the
+    series went out before.
     """
 
     concluded_at: datetime
@@ -45,6 +46,7 @@ class ResultContext:
     time_zone: tzinfo = UTC
     repetition: int = 0
     replaced: Mapping[str, tuple[EarlierReport, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    replaces_results: bool = False
 
     @property
     def device_uid(self) -> str:

@@ -38,7 +38,7 @@ def encode_pdf(
 
     references: items with the SOP Class and Instance UID of the source images that the pages were made from, as
     key image pages have them; frame numbers are left out and repeated images named once. Without any, the
-    document refers to the image of `header`. role: among the results; the UID follows from it.
+    document refers to the image of `header`. role: among the results; the UIDs follow from it.
 
     Raises:
         NodeError: there is no page, or the source lacks a UID.
@@ -51,7 +51,7 @@ def encode_pdf(
     document.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     document.SOPClassUID = EncapsulatedPDFStorage
     document.SOPInstanceUID = context.result_uid(role, "instance", series_uid)
-    document.SeriesInstanceUID = context.result_uid(PDF, "series", series_uid)
+    document.SeriesInstanceUID = context.result_uid(role, "series", series_uid)
     document.SeriesNumber = context.results.pdf_series_number
     document.SeriesDescription = list_entry(context.results.pdf_series_description, header, analysed=analysed)
     document.Modality = "DOC"  # PS3.3 C.24.1

@@ -144,8 +144,10 @@ def _encode_form(
                 report = to_part10(kind, encode_report(source, findings, segmentations, context, kind))
                 check_results([*objects, report], source, findings)
                 reports.append(report)
-        if not reports:
-            raise NodeError("no report about it can be made, which would check it", where=form.result_kind)
+        if not reports:  # those that are wanted fail, and a Segmentation is checked against a report
+            kind = report_kind(form, "comprehensive-3d")
+            report = to_part10(kind, encode_report(source, findings, segmentations, context, kind))
+            check_results([*objects, report], source, findings)
         parts.add(*objects, *reports)
         if form.empty_frames and not has_room_for_empty_frames(source, findings, form):
             parts.note([form.result_kind], TOO_MANY_FRAMES)

@@ -51,6 +51,11 @@ class Pages:
         return f"{KEY_IMAGES}-words" if self.stand_in else f"{KEY_IMAGES}-{number}"
 
     @property
+    def series(self) -> str:
+        """What the series of the images is told from others by: pages of words have their own."""
+        return self.role(1) if self.stand_in else KEY_IMAGES
+
+    @property
     def document_role(self) -> str:
         """The role of the pages as a document."""
         return f"{PDF}-words" if self.stand_in else PDF
@@ -129,7 +134,7 @@ def _footer(header: Dataset, context: ResultContext) -> list[str]:
     weights = f", weights {context.weights_sha256[:16]}" if context.weights_sha256 else ""
     made = local_time(header, context).strftime("%Y-%m-%d %H:%M %z")
     node = f"node {context.node_ae_title}"
-    replaces = [REPLACES_RESULTS] if context.replaced else []
+    replaces = [REPLACES_RESULTS] if context.replaces_results else []
     return [f"{context.algorithm_name} {context.algorithm_version}{weights}, concluded {made} by {node}", *replaces]
 
 
@@ -145,7 +150,7 @@ def _secondary_capture(
         coordinate_system=hd.CoordinateSystemNames.PATIENT,
         patient_orientation=("L", "P"),
         study_instance_uid=source.StudyInstanceUID,
-        series_instance_uid=context.result_uid(KEY_IMAGES, "series", series_uid),
+        series_instance_uid=context.result_uid(drawn.series, "series", series_uid),
         series_number=context.results.key_image_series_number,
         sop_instance_uid=context.result_uid(drawn.role(number), "instance", series_uid),
         instance_number=number,

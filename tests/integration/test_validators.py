@@ -133,12 +133,40 @@ def test_dciodvfy_finds_no_error_in_the_other_forms_and_kinds(tmp_path: Path, ca
 
 
 @pytest.mark.parametrize("kind", ["sr-comprehensive", "sr-enhanced", "sr-each"])
-def test_pixelmed_finds_no_error_in_the_other_reports(tmp_path: Path, kind: str) -> None:
+def test_other_reports_hold_before_pixelmed_and_tid1500reader(tmp_path: Path, kind: str) -> None:
     source = read_source(tmp_path / "source", SMALL)
-    *_, report = encode_results(source, make_findings(source, BLOCKS), make_context(), [kind]).objects
+    findings = make_findings(source, BLOCKS)
+    *_, report = encode_results(source, findings, make_context(), [kind]).objects
     file = tmp_path / "sr.dcm"
     file.write_bytes(report.data)
     assert pixelmed_complaints("DicomSRValidator", file) == []
+    numbers = [1, 1] if kind == "sr-each" else [1, 2]
+    check_measurements(file, findings, numbers)
+
+
+@pytest.mark.parametrize("case", ["oblique", "enhanced", "non-ASCII name"])
+def test_pixelmed_finds_no_error_that_the_source_does_not_have(tmp_path: Path, case: str) -> None:
+    """It knows no classic CT, so that what a source brings is told by its words: an ideographic name."""
+    source = read_source(tmp_path / "source", CASES[case].source)
+    findings = make_findings(source, CASES[case].blocks(source))
+    validators = ("DicomInstanceValidator", "DicomSRValidator")
+    for result, validator in zip(encode_results(source, findings, make_context()).objects, validators, strict=True):
+        file = tmp_path / f"{result.role}.dcm"
+        file.write_bytes(result.data)
+        found = pixelmed_complaints(validator, file)
+        assert [line for line in found if CHINESE not in line] == [], result.role
+
+
+@pytest.mark.parametrize("case", ["axial", "non-ASCII name", "enhanced"])
+def test_dcmdump_reads_every_kind_without_a_word_of_error(tmp_path: Path, case: str) -> None:
+    source = read_source(tmp_path / "source", CASES[case].source)
+    findings = make_findings(source, CASES[case].blocks(source))
+    for result in encode_results(source, findings, make_context(), (*FORMS, "key-image")).objects:
+        file = tmp_path / f"{result.role}.dcm"
+        file.write_bytes(result.data)
+        finished = subprocess.run([program("dcmdump"), str(file)], capture_output=True, check=False)
+        assert (finished.returncode, finished.stderr) == (0, b""), result.role
+        assert result.sop_instance_uid.encode() in finished.stdout
 
 
 def test_dciodvfy_would_find_an_error(tmp_path: Path) -> None:
@@ -262,16 +290,21 @@ def _farthest_from_nearest(points: np.ndarray, expected: np.ndarray) -> float:
     return float(max(distances.min(axis=0).max(), distances.min(axis=1).max()))
 
 
-def test_tid1500reader_reads_the_measurements(encoded: Encoded, tmp_path: Path) -> None:
-    file = tmp_path / "sr.json"
-    command = [program("tid1500reader"), "--inputDICOM", str(encoded.report), "--outputMetadata", str(file)]
+def test_tid1500reader_reads_the_measurements(encoded: Encoded) -> None:
+    lesions = encoded.findings.lesions
+    check_measurements(encoded.report, encoded.findings, [lesion.number for lesion in lesions])
+
+
+def check_measurements(report: Path, findings: Findings, segments: list[int]) -> None:
+    """segments: of each lesion, the number that it has in its Segmentation."""
+    file = report.with_suffix(".json")
+    command = [program("tid1500reader"), "--inputDICOM", str(report), "--outputMetadata", str(file)]
     finished = subprocess.run(command, capture_output=True, text=True, check=False)
     assert finished.returncode == 0, finished.stdout + finished.stderr
     groups = json.loads(file.read_text())["Measurements"]
-    assert len(groups) == len(encoded.findings.lesions)
-    for group, lesion in zip(groups, encoded.findings.lesions, strict=True):
+    for group, lesion, segment in zip(groups, findings.lesions, segments, strict=True):
         assert group["TrackingIdentifier"] == f"Aneurysm candidate {lesion.number}"
-        assert group["ReferencedSegment"] == lesion.number
+        assert group["ReferencedSegment"] == segment
         values = {item["quantity"]["CodeValue"]: float(item["value"]) for item in group["measurementItems"]}
         assert values["118565006"] == pytest.approx(lesion.volume_mm3, abs=0.005)
         assert values["L0JK"] == pytest.approx(lesion.maximum_diameter_mm, abs=0.005)

@@ -1,7 +1,7 @@
 """The first page: thick projections in three planes with a numbered mark on each lesion, and a table of them."""
 
 import numpy as np
-from PIL import ImageDraw
+from PIL import Image, ImageDraw
 
 from dicom_node.encoding.pages.panels import Panel, draw_panel
 from dicom_node.encoding.pages.sheet import (
@@ -19,7 +19,7 @@ from dicom_node.encoding.pages.sheet import (
     text_size,
     write_footer,
 )
-from dicom_node.encoding.pages.slab import PLANES, Frame, caption, place, slab_range
+from dicom_node.encoding.pages.slab import PLANES, Frame, caption, place, project, shadow, slab_range
 from glianet.findings import Findings, Lesion
 from glianet.volume import Volume
 
@@ -107,7 +107,14 @@ def _draw_marks(sheet: Sheet, volume: Volume, findings: Findings, frame: Frame, 
             box, away = found
             taken.append(box)
             _write_number(panel, label, ring, box, leader=away > 0)
+    _uncover(panel, volume, findings, frame)
     sheet.image.paste(panel.image, corner)
+
+
+def _uncover(panel: Sheet, volume: Volume, findings: Findings, frame: Frame) -> None:
+    """Put the lesions' own pixels back where the mark of a neighbour, a letter or the scale bar lies on them."""
+    lesions = Image.fromarray(shadow(findings, volume, frame))
+    panel.image.paste(Image.fromarray(project(volume, frame)).convert("RGB"), (0, 0), lesions)
 
 
 def _draw_ring(draw: ImageDraw.ImageDraw, x: float, y: float, radius: float) -> None:

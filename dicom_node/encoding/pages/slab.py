@@ -82,6 +82,20 @@ def outline(findings: Findings, lesion: Lesion, volume: Volume, frame: Frame) ->
     return line
 
 
+def shadow(findings: Findings, volume: Volume, frame: Frame) -> Mask:
+    """(P, P) bool: where a lesion is in the projection, any of them, and the pixels next to it."""
+    axis, others = frame.plane.axis, _other_axes(frame.plane)
+    taken = slab_range(volume, frame)
+    flat = np.zeros([volume.shape[other] for other in others], np.float32)
+    for lesion in findings.lesions:
+        box = [slice(first, last) for first, last in lesion.bounding_box]
+        box[axis] = slice(max(box[axis].start, taken.start), min(box[axis].stop, taken.stop))
+        inside = (findings.labels[tuple(box)] == lesion.number).any(axis=axis)
+        flat[tuple(box[other] for other in others)] += inside
+    near: Mask = ndimage.binary_dilation(_at_scale(flat, volume, frame, 0.0) >= 0.5)
+    return near
+
+
 def place(frame: Frame, volume: Volume, index: tuple[float, float, float]) -> tuple[float, float]:
     """(x, y) pixels in the picture of an array index (k, j, i)."""
     rows, columns = _other_axes(frame.plane)

@@ -51,6 +51,23 @@ def test_the_overview_marks_every_lesion_and_leaves_it_visible(count: int) -> No
     assert _amber(panel).sum() > 20 * count
 
 
+@pytest.mark.parametrize("apart", [2, 5, 8, 20])
+def test_the_marks_of_neighbours_cover_no_pixel_of_a_lesion(apart: int) -> None:
+    """Two balls of 9 voxels across, 400 HU on 0, one above the other: in the axial view their rings cross them."""
+    radius = 4
+    first, second = (40, 90, 80), (40 + 2 * radius + 2, 90, 80 + apart)
+    volume, findings = _findings(first, second, radius=radius)
+    page = draw_overview_page(volume, findings, ["1", "2"], "series 2", FOOTER, pages=60)
+    panel = page[64 : 64 + 408, 100 : 100 + 408]
+    scale = 408 / 180
+    rows, columns = np.indices(panel.shape[:2])
+    for _, j, i in (first, second):
+        x, y = (407 / 2 + (at - (length - 1) / 2) * scale for at, length in ((i, 160), (j, 180)))
+        inside = panel[(rows - y) ** 2 + (columns - x) ** 2 <= ((radius - 0.5) * scale) ** 2].astype(int)
+        assert inside.min() > 140, "no black rim: 212 of 255 within, less where it is interpolated at the edge"
+        assert np.ptp(inside, axis=1).max() == 0, "no amber"
+
+
 @pytest.mark.parametrize(("slices", "expected"), [((40, 50), ["1", "2"]), ((10, 90), ["1", "(2)"])])
 def test_a_lesion_outside_the_slab_is_marked_in_brackets(slices: tuple[int, int], expected: list[str]) -> None:
     """Lesions 10 mm apart fit into a slab; of two that are 80 mm apart it shows the more certain."""
