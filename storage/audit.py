@@ -6,16 +6,20 @@ UIDs, AE titles, addresses and counts only; no names and no patient identifiers.
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, insert, select, text
+from sqlalchemy import ColumnElement, Connection, func, insert, select, text
 
 from storage.database import Database
+from storage.errors import UnreadableRow
 from storage.schema import audit, time_text
 
 GENESIS_HASH = "0" * 64  # stands before the first row
+TRUNCATED = "log_truncated_from"  # in the detail of a row that was written after rows at the end had vanished
+UNREADABLE = "audit-row-unreadable"
+UNKNOWN_TIME = datetime.fromtimestamp(0, UTC)
 PAGE_ROWS = 500
 HIGHEST_NUMBER = text("SELECT seq FROM sqlite_sequence WHERE name = 'audit'")  # that was ever given
 
@@ -54,11 +58,18 @@ def append(
     actor: str,
     detail: Mapping[str, object],
 ) -> None:
-    """Add one row inside the caller's `Database.transaction()`, so that it stands or falls with it."""
+    """Add one row inside the caller's `Database.transaction()`, so that it stands or falls with it.
+
+    Where rows at the end have vanished, the row says so in its detail: numbers that are given anew would else hide it.
+    """
     newest = select(audit.c.number, audit.c.hash).order_by(audit.c.number.desc()).limit(1)
     last = connection.execute(newest).one_or_none()
+    number = 1 if last is None else last.number + 1
+    highest = connection.execute(HIGHEST_NUMBER).scalar() or 0
+    if highest >= number:
+        detail = {**detail, TRUNCATED: highest}
     row = {
-        "number": 1 if last is None else last.number + 1,
+        "number": number,
         "at": time_text(now),
         "event": event,
         "series_instance_uid": series_instance_uid,
@@ -101,9 +112,15 @@ def entries(
     since: datetime | None = None,
     until: datetime | None = None,
     limit: int | None = None,
+    numbers: tuple[int, int] | None = None,
 ) -> Iterator[AuditEntry]:
-    """The rows that match, oldest first; with `limit`, the newest so many of them. `until` is exclusive."""
+    """The rows that match, oldest first; with `limit`, the newest so many of them. `until` is exclusive.
+
+    `numbers`: only from the first to the second, both included.
+    """
     wanted = list(_conditions(series_instance_uid, event, since, until))
+    if numbers is not None:
+        wanted.append(audit.c.number.between(*numbers))
     if limit is not None:
         wanted.append(audit.c.number >= _oldest_of_newest(db, wanted, limit))
         if limit < 1:
@@ -127,6 +144,39 @@ def _conditions(
         yield audit.c.at < time_text(until)
 
 
+def newest_entry(db: Database) -> AuditEntry | None:
+    """The last row; None of an empty log."""
+    return next(entries(db, limit=1), None)
+
+
+def entry_numbered(db: Database, number: int) -> AuditEntry | None:
+    """The row with this number; None where there is none."""
+    page = _page(db, [audit.c.number == number])
+    return page[0] if page else None
+
+
+def newest_number(db: Database) -> int:
+    """The number of the last row, readable or not; 0 of an empty log."""
+    with db.read() as connection:
+        return int(connection.execute(select(func.max(audit.c.number))).scalar() or 0)
+
+
+def hash_numbered(db: Database, number: int) -> str | None:
+    """The hash that stands in the row with this number, readable or not; None where there is none."""
+    with db.read() as connection:
+        return connection.execute(select(audit.c.hash).where(audit.c.number == number)).scalar()
+
+
+def entries_after(db: Database, number: int, limit: int) -> list[AuditEntry]:
+    """The rows that follow the one with this number, oldest first, `limit` at most.
+
+    One that was changed so that it cannot be read is there as an `UNREADABLE` event, so that those behind it are seen.
+    """
+    query = select(audit).where(audit.c.number > number).order_by(audit.c.number).limit(limit)
+    with db.read() as connection:
+        return [_entry_or_stand_in(row._asdict()) for row in connection.execute(query)]
+
+
 def _oldest_of_newest(db: Database, wanted: list[ColumnElement[bool]], limit: int) -> int:
     newest = select(audit.c.number).where(*wanted).order_by(audit.c.number.desc()).limit(limit)
     with db.read() as connection:
@@ -143,7 +193,18 @@ def _page(db: Database, wanted: list[ColumnElement[bool]]) -> list[AuditEntry]:
 
 
 def _entry(row: dict[str, Any]) -> AuditEntry:
-    return AuditEntry(**{**row, "at": datetime.fromisoformat(row["at"]), "detail": json.loads(row["detail"])})
+    try:
+        return AuditEntry(**{**row, "at": datetime.fromisoformat(row["at"]), "detail": json.loads(row["detail"])})
+    except (ValueError, TypeError) as error:
+        raise UnreadableRow(row["number"]) from error
+
+
+def _entry_or_stand_in(row: dict[str, Any]) -> AuditEntry:
+    try:
+        return _entry(row)
+    except UnreadableRow as error:
+        said = {"event": UNREADABLE, "at": UNKNOWN_TIME, "actor": "node", "detail": {"problem": str(error)}}
+        return AuditEntry(**{**row, **said})
 
 
 def verify(db: Database) -> Verification:
@@ -153,7 +214,7 @@ def verify(db: Database) -> Verification:
         highest = connection.execute(HIGHEST_NUMBER).scalar() or 0
         in_pages = connection.execution_options(yield_per=PAGE_ROWS)
         for row in in_pages.execute(select(audit).order_by(audit.c.number)):
-            problem = _problem(row._asdict(), checked + 1, last_hash)
+            problem = check_row(row._asdict(), checked + 1, last_hash)
             if problem is not None:
                 first_bad = min(row.number, checked + 1)
                 return Verification(False, checked, last_hash, first_bad, problem)
@@ -164,20 +225,26 @@ def verify(db: Database) -> Verification:
     return Verification(True, checked, last_hash)
 
 
-def _problem(row: dict[str, Any], expected_number: int, previous_hash: str) -> str | None:
+def check_row(row: Mapping[str, Any], expected_number: int, previous_hash: str) -> str | None:
+    """What is wrong with a row, as the table has it, that is to have this number and follow the row with this hash."""
     if row["number"] != expected_number:
         return f"row {expected_number} is missing: row {row['number']} follows row {expected_number - 1}"
     if row["previous_hash"] != previous_hash:
         return f"row {expected_number} does not continue the row before it: one of them was changed or moved"
     if not _hash_fits(row):
         return f"row {expected_number} was changed: its hash does not fit its content"
+    detail = json.loads(row["detail"])
+    if isinstance(detail, dict) and (highest := detail.get(TRUNCATED)) is not None:
+        return (
+            f"rows {expected_number} to {highest} were removed before this row {expected_number} was written"
+        )
     return None
 
 
-def _hash_fits(row: dict[str, Any]) -> bool:
-    stored = row.pop("hash")
+def _hash_fits(row: Mapping[str, Any]) -> bool:
+    content = {name: value for name, value in row.items() if name != "hash"}
     try:
-        row["detail"] = json.loads(detail := row["detail"])
-        return canonical_json(row["detail"]) == detail and hash_row(row) == stored
+        content["detail"] = json.loads(row["detail"])
+        return canonical_json(content["detail"]) == row["detail"] and hash_row(content) == row["hash"]
     except (ValueError, TypeError):
         return False  # detail is no JSON that this module wrote

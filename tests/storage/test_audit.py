@@ -11,8 +11,19 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
-from storage.audit import GENESIS_HASH, append, entries, record, verify
+from storage.audit import (
+    GENESIS_HASH,
+    AuditEntry,
+    append,
+    entries,
+    entries_after,
+    entry_numbered,
+    newest_entry,
+    record,
+    verify,
+)
 from storage.database import Database
+from storage.errors import StorageError
 from tests.storage.stages import START, Node
 
 TRIGGERS = ("audit_refuses_update", "audit_refuses_delete", "audit_appends_only")
@@ -138,6 +149,126 @@ def test_a_row_that_was_rewritten_with_its_hash_breaks_the_chain(filled: Databas
     forged = sha256(json.dumps(changed, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
     tamper(filled.path, f"UPDATE audit SET actor = 'nobody', hash = '{forged}' WHERE number = 3")
     assert verify(filled).first_bad == 4
+
+
+COLUMNS = ("at", "event", "series_instance_uid", "actor", "detail", "previous_hash", "hash")
+
+
+@pytest.mark.parametrize("column", COLUMNS)
+@pytest.mark.parametrize("number", [1, 4, ROWS])
+def test_each_column_of_each_place_is_guarded(filled: Database, column: str, number: int) -> None:
+    """One character more, or none where there was one."""
+    other = f"substr({column}, 2) || 'f'" if column.endswith("hash") else f"{column} || ' '"
+    tamper(filled.path, f"UPDATE audit SET {column} = {other} WHERE number = {number}")
+    found = verify(filled)
+    assert not found.ok
+    assert found.first_bad == number
+
+
+@pytest.mark.parametrize(("one", "other"), [(1, 2), (2, 3), (1, ROWS), (ROWS - 1, ROWS)])
+def test_swapped_rows_are_found(filled: Database, one: int, other: int) -> None:
+    tamper(
+        filled.path,
+        f"UPDATE audit SET number = 100 WHERE number = {one}",
+        f"UPDATE audit SET number = {one} WHERE number = {other}",
+        f"UPDATE audit SET number = {other} WHERE number = 100",
+    )
+    assert verify(filled).first_bad == one
+
+
+@pytest.mark.parametrize("number", [1, 4, ROWS])
+def test_a_removed_row_is_found_and_stays_so(filled: Database, number: int) -> None:
+    """Also when the node goes on: rows that are written afterwards do not close the gap."""
+    tamper(filled.path, f"DELETE FROM audit WHERE number = {number}")
+    assert verify(filled).first_bad == number
+    for _ in range(3):
+        record(filled, "node-started", START, actor="node", detail={})
+    found = verify(filled)
+    assert not found.ok
+    assert found.first_bad == number
+
+
+def test_rows_written_after_a_truncation_say_so(filled: Database) -> None:
+    tamper(filled.path, "DELETE FROM audit WHERE number > 5")
+    record(filled, "node-started", START, actor="node", detail={"port": 1})
+    assert entry_numbered(filled, 6).detail == {"port": 1, "log_truncated_from": ROWS}  # type: ignore[union-attr]
+    for number in range(5):
+        record(filled, "event", START, actor="node", detail={"count": number})
+    assert "log_truncated_from" not in newest_entry(filled).detail  # type: ignore[union-attr]
+    found = verify(filled)
+    assert (found.ok, found.first_bad) == (False, 6)
+    assert found.problem == f"rows 6 to {ROWS} were removed before this row 6 was written"
+
+
+@pytest.mark.parametrize("number", [1, 4, ROWS + 1])
+def test_an_inserted_row_is_found(filled: Database, number: int) -> None:
+    """A copy of another row, and the rows behind it moved up."""
+    up = f"UPDATE audit SET number = number + 1000 WHERE number >= {number}"
+    down = f"UPDATE audit SET number = number - 999 WHERE number >= {1000 + number}"
+    copied = f"""INSERT INTO audit SELECT {number}, at, event, series_instance_uid, actor, detail, previous_hash,
+        '{"e" * 64}' FROM audit WHERE number = {2 if number == 1 else 1}"""
+    tamper(filled.path, up, down, copied)
+    found = verify(filled)
+    assert not found.ok
+    assert found.first_bad == number
+
+
+def forge(path: Path, change: Callable[[AuditEntry], dict[str, object] | None], rows: list[AuditEntry]) -> None:
+    """Write every row anew with `change` made (None: the row is gone), all numbers and hashes as they should be."""
+    previous, values = "0" * 64, []
+    for row in rows:
+        changed = change(row)
+        if changed is None:
+            continue
+        content = {
+            "number": len(values) + 1,
+            "at": row.at.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+            "event": row.event,
+            "series_instance_uid": row.series_instance_uid,
+            "actor": row.actor,
+            "detail": row.detail,
+            "previous_hash": previous,
+            **changed,
+        }
+        previous = sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+        detail = json.dumps(content["detail"], sort_keys=True, separators=(",", ":"))
+        values.append({**content, "detail": detail, "hash": previous})
+    tamper(path, "DELETE FROM audit")
+    raw = sqlite3.connect(path)
+    raw.executemany(
+        "INSERT INTO audit VALUES (:number, :at, :event, :series_instance_uid, :actor, :detail, :previous_hash, :hash)",
+        values,
+    )
+    raw.execute("UPDATE sqlite_sequence SET seq = ? WHERE name = 'audit'", (len(values),))
+    raw.commit()
+    raw.close()
+
+
+def test_a_chain_that_was_rebuilt_whole_verifies(filled: Database) -> None:
+    """What hashes cannot find: whoever may write the database computes them anew. The signed head finds it."""
+    rows = list(entries(filled))
+    forge(filled.path, lambda row: {"actor": "nobody"} if row.number == 3 else {}, rows)
+    assert verify(filled).ok
+    assert entry_numbered(filled, 3).actor == "nobody"  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("change", ["at = 'yesterday'", "detail = 'no JSON'"])
+def test_a_row_that_cannot_be_read_is_named(filled: Database, change: str) -> None:
+    tamper(filled.path, f"UPDATE audit SET {change} WHERE number = 3")
+    with pytest.raises(StorageError, match="audit row 3: this row was changed"):
+        list(entries(filled))
+
+
+def test_rows_by_number(filled: Database) -> None:
+    assert [row.number for row in entries_after(filled, 0, 3)] == [1, 2, 3]
+    assert [row.number for row in entries_after(filled, 6, 3)] == [7, 8]
+    assert entry_numbered(filled, 9) is None
+    assert newest_entry(filled) == entry_numbered(filled, 8)
+
+
+def test_an_empty_log_has_no_newest_row(db: Database) -> None:
+    assert newest_entry(db) is None
+    assert entries_after(db, 0, 10) == []
 
 
 def test_a_row_stands_or_falls_with_its_transaction(db: Database) -> None:

@@ -1,0 +1,42 @@
+"""A patient as the audit log and audit messages name one: by a keyed hash of the Patient ID, never by name."""
+
+import hmac
+import secrets
+from collections.abc import Iterable
+from hashlib import sha256
+from pathlib import Path
+
+from dicom_node.dicom_file import read_file
+from dicom_node.errors import NodeError
+from storage.durable import create_durable
+from storage.errors import explained_os_errors
+
+KEY_BYTES = 32
+UNKNOWN = "unknown"
+
+
+def patient_key(path: Path) -> bytes:
+    """The secret in `path` (mode 0600), made where there is none. Raises StorageError."""
+    if not path.exists():
+        create_durable(path, secrets.token_bytes(KEY_BYTES))
+    with explained_os_errors(path):
+        return path.read_bytes()
+
+
+def hash_patient(patient_id: str, key: bytes) -> str:
+    """HMAC-SHA-256, in hexadecimal, of the Patient ID (0010,0020) without spaces around it; "unknown" of an empty one.
+
+    The same patient has the same hash in each row and message of this node; nobody without the key can try numbers out.
+    """
+    stripped = patient_id.strip()
+    return hmac.new(key, stripped.encode("utf-8"), sha256).hexdigest() if stripped else UNKNOWN
+
+
+def patient_of(files: Iterable[Path], key: bytes) -> str:
+    """The hash of the patient in the first of the files that can be read; "unknown" where none can."""
+    for file in files:
+        try:
+            return hash_patient(str(read_file(file, with_pixels=False).get("PatientID") or ""), key)
+        except (OSError, NodeError):  # deleted since, or damaged
+            continue
+    return UNKNOWN
