@@ -1,0 +1,55 @@
+"""N-EVENT-REPORT of storage commitment as it arrives, over whatever association (PS3.4 section J.3.3)."""
+
+from collections.abc import Callable
+
+import structlog
+from pydicom import Dataset
+from pynetdicom.events import Event
+
+from dicom_node.commitment_messages import PROCESSING_FAILURE, SUCCESS, InvalidMessage, decode_report
+from dicom_node.retry_delay import retry_delay
+from dicom_node.settings import DeliverySettings
+from storage.commitment import CommitmentReport, ReportTaken, ResendRules
+from storage.errors import StorageError
+
+log = structlog.get_logger(__name__)
+
+_STATUS = {
+    ReportTaken.COUNTED: SUCCESS,
+    ReportTaken.LATE: SUCCESS,
+    ReportTaken.UNKNOWN: PROCESSING_FAILURE,
+    ReportTaken.FOREIGN: PROCESSING_FAILURE,
+}
+
+
+def answer_report(
+    event: Event, sender: str, address: str, take: Callable[[CommitmentReport], ReportTaken]
+) -> tuple[int, Dataset | None]:
+    """Hand a report to `take` and answer it: Success only when what it says is committed to the database.
+
+    0x0110 where nobody was asked under its transaction UID, where it is not from the one who was asked, and where
+    the database does not answer; other failures of PS3.7 annex C where it cannot be understood.
+    """
+    try:
+        said = decode_report(event)
+        failed = {failure.reference[1]: failure.reason for failure in said.failed}
+        committed = {uid: sop_class for sop_class, uid in said.committed}
+        report = CommitmentReport(said.transaction_uid, sender, address, committed, failed)
+        taken = take(report)
+    except InvalidMessage as error:
+        log.warning("commitment report refused", sender=sender, address=address, reason=error.what)
+        return error.status, None
+    except StorageError as error:
+        log.error("commitment report cannot be taken", sender=sender, error=str(error))
+        return PROCESSING_FAILURE, None
+    counts = {"committed": len(committed), "failed": len(failed)}
+    log.info("commitment report", sender=sender, transaction=said.transaction_uid, taken=taken, **counts)
+    return _STATUS[taken], None
+
+
+def resend_rules(rules: DeliverySettings) -> ResendRules:
+    """How often, and after which delay, objects that a destination did not commit to are sent again."""
+    return ResendRules(
+        rules.maximum_attempts,
+        lambda attempts: retry_delay(attempts, rules.first_delay_s, rules.maximum_delay_s),
+    )

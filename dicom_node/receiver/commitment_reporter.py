@@ -1,0 +1,185 @@
+"""The reporter: a thread that finds out what this node can commit itself to, and tells who asked."""
+
+import threading
+from collections.abc import Sequence
+from itertools import count
+from weakref import WeakKeyDictionary
+
+import structlog
+from pynetdicom.association import Association
+
+from dicom_node.association import Peer
+from dicom_node.clock import Clock
+from dicom_node.commitment_messages import Report
+from dicom_node.errors import NodeError
+from dicom_node.message_turns import MessageTurns
+from dicom_node.receiver.commitment_check import Verdict, judge_instances, refuse_all
+from dicom_node.receiver.commitment_sending import send_report, send_report_back
+from dicom_node.receiver.registrar import Registrar
+from dicom_node.retry_delay import retry_delay
+from dicom_node.settings import Settings
+from storage.commitment_requests import RequestRow, due_requests, postpone_report, reported
+from storage.database import Database
+from storage.errors import StorageError
+from storage.spool import Spool
+
+LOOK_S = 1.0  # how often it looks for reports that have become due
+WRITTEN_WITHIN_S = 10.0  # what was received before somebody asked has its row by then, or the answer waits
+CLOSE_WITHIN_S = 5.0
+NAMED = 100  # failures that the audit row names one by one
+_LAST_MESSAGE_ID = 65535  # VR US
+
+log = structlog.get_logger(__name__)
+
+
+class NoAddress(NodeError):
+    """The association has ended, and it is not known where else the requester listens."""
+
+    def __init__(self, ae_title: str) -> None:
+        super().__init__(
+            "the association that asked has ended, and no other address is known",
+            where=ae_title,
+            retry_helps=True,
+            advice="add it to commitment.requesters",
+        )
+
+
+class Busy(Exception):
+    """The requester is in the middle of something on the association that asked."""
+
+
+class Reporter:
+    """Reports on requests that are in the database, those of earlier runs too, one after the other."""
+
+    def __init__(self, db: Database, spool: Spool, registrar: Registrar, settings: Settings, clock: Clock) -> None:
+        self._db = db
+        self._spool = spool
+        self._registrar = registrar
+        self._settings = settings
+        self._clock = clock
+        self._turns: WeakKeyDictionary[Association, MessageTurns] = WeakKeyDictionary()
+        self._asked_over: dict[tuple[str, str], Association] = {}
+        self._message_ids = count(1)
+        self._bell = threading.Event()
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="reporter", daemon=True)
+        self._thread.start()
+
+    @property
+    def alive(self) -> bool:
+        """Whether it still works; an error that it does not know ends it."""
+        return self._thread.is_alive()
+
+    def attend(self, association: Association) -> None:
+        """An association was accepted over which somebody may ask."""
+        self._turns[association] = MessageTurns(association)
+
+    def asked(self, transaction_uid: str, association: Association) -> None:
+        """A request that is in the database came over the association, which may take the report."""
+        if association in self._turns:
+            self._asked_over[(association.requestor.ae_title, transaction_uid)] = association
+        self._bell.set()
+
+    def close(self) -> None:
+        """End; what is not told stays in the database."""
+        self._closing.set()
+        self._bell.set()
+        self._thread.join(CLOSE_WITHIN_S)
+
+    def _run(self) -> None:
+        while not self._closing.is_set():
+            self._bell.clear()
+            try:
+                self._report_all(due_requests(self._db, self._clock()))
+            except StorageError as error:
+                log.error("storage does not answer; reports are tried again", error=str(error))
+            self._bell.wait(LOOK_S)
+
+    def _report_all(self, due: Sequence[RequestRow]) -> None:
+        """Of a requester that does not answer the rest is left for later: others are not to wait for it each time."""
+        silent: set[str] = set()
+        for row in due:
+            if self._closing.is_set():
+                return
+            if row.calling_ae_title not in silent and not self._report(row):
+                silent.add(row.calling_ae_title)
+
+    def _report(self, row: RequestRow) -> bool:
+        """Whether there is nothing to wait for; what went wrong is noted."""
+        try:
+            self._open_association(row)  # before anything is read: while it is busy this comes again and again
+            self._check_written()
+            verdict = self._judge(row)
+            how = self._tell(row, Report(row.transaction_uid, verdict.committed, verdict.failed))
+        except Busy:
+            return True
+        except NodeError as error:
+            self._postpone(row, str(error))
+            return False
+        except StorageError:
+            raise
+        except Exception as error:  # noqa: BLE001 - one request must not keep the others from their reports
+            log.exception("report failed", transaction=row.transaction_uid)
+            self._postpone(row, type(error).__name__)
+            return False
+        self._asked_over.pop((row.calling_ae_title, row.transaction_uid), None)
+        counts = {"committed": len(verdict.committed), "failed": len(verdict.failed)}
+        log.info("commitment reported", requester=row.calling_ae_title, transaction=row.transaction_uid, **counts)
+        failures = {one.reference[1]: f"0x{one.reason:04X}" for one in verdict.failed[:NAMED]}
+        detail = {**counts, "failures": failures, "over": how}
+        reported(self._db, row, detail, verdict.series_ids, self._clock())
+        return True
+
+    def _check_written(self) -> None:
+        if not self._registrar.wait_until_written(WRITTEN_WITHIN_S):
+            raise NodeError("what was received has no row yet", where="database", retry_helps=True)
+
+    def _judge(self, row: RequestRow) -> Verdict:
+        references = [(sop_class, uid) for sop_class, uid in row.instances]
+        return refuse_all(references) if row.duplicate else judge_instances(self._db, self._spool, references)
+
+    def _tell(self, row: RequestRow, report: Report) -> str:
+        """Over which association the requester was told. Raises NodeError."""
+        message_id = next(self._message_ids) % _LAST_MESSAGE_ID + 1
+        turns = self._open_association(row)
+        if turns is not None:
+            try:
+                send_report_back(turns, report, message_id, self._settings.receiver.dimse_timeout_s)
+                return "the association that asked"
+            except NodeError as error:
+                log.warning("report over the association that asked failed", error=str(error))
+                self._asked_over.pop((row.calling_ae_title, row.transaction_uid), None)
+        peer = self._find_peer(row.calling_ae_title)
+        if peer is None:
+            raise NoAddress(row.calling_ae_title)
+        send_report(peer, self._settings.node.ae_title, report, message_id)
+        return f"a new association to {peer.host}:{peer.port}"
+
+    def _open_association(self, row: RequestRow) -> MessageTurns | None:
+        """The one that asked, where it is open and nothing but requests for commitment came last.
+
+        Raises Busy where something else did: a sender that waits for the answer to a C-STORE would take the report
+        for it.
+        """
+        association = self._asked_over.get((row.calling_ae_title, row.transaction_uid))
+        turns = None if association is None else self._turns.get(association)
+        if association is None or turns is None or not association.is_established:
+            self._asked_over.pop((row.calling_ae_title, row.transaction_uid), None)
+            return None
+        with turns.turn():
+            if turns.last_request != "N-ACTION":
+                raise Busy
+        return turns
+
+    def _find_peer(self, ae_title: str) -> Peer | None:
+        receiver = self._settings.receiver
+        timeouts = (receiver.acse_timeout_s, receiver.dimse_timeout_s)
+        known = self._settings.commitment.find_requester(ae_title, *timeouts, self._settings.tls)
+        destinations: Sequence[Peer] = [one for one in self._settings.destinations if one.ae_title == ae_title]
+        return known or next(iter(destinations), None)
+
+    def _postpone(self, row: RequestRow, error: str) -> None:
+        rules = self._settings.delivery
+        delay = retry_delay(row.attempts + 1, rules.first_delay_s, rules.maximum_delay_s)
+        log.warning("commitment report postponed", requester=row.calling_ae_title, error=error)
+        postpone_report(self._db, row, error, delay, rules.maximum_attempts, self._clock())

@@ -1,0 +1,21 @@
+"""Delays between tries."""
+
+import random
+from datetime import timedelta
+
+import pytest
+
+from dicom_node.retry_delay import retry_delay
+
+
+@pytest.mark.parametrize(
+    ("attempts", "seconds"), [(1, 30), (2, 60), (3, 120), (7, 1920), (8, 3600), (10_000, 3600)]
+)
+def test_delay_doubles_up_to_the_longest(attempts: int, seconds: float) -> None:
+    assert retry_delay(attempts, 30.0, 3600.0) == timedelta(seconds=seconds)
+
+
+def test_delay_with_a_generator_lies_between_half_and_all() -> None:
+    drawn = {retry_delay(2, 30.0, 3600.0, random.Random(seed)) for seed in range(50)}
+    assert len(drawn) == 50
+    assert all(timedelta(seconds=30) <= delay <= timedelta(seconds=60) for delay in drawn)
