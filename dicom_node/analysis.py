@@ -28,7 +28,7 @@ from glianet.score_files import risk_path, save_risk, save_scores, scores_path
 from glianet.scores import Scores
 from glianet.volume import Volume
 from storage.database import Database
-from storage.errors import LostClaim
+from storage.errors import LostClaim, is_of_the_disk
 from storage.jobs import claim_series, conclude_analysis, fail, give_back, postpone, refuse, renew
 from storage.series import SeriesRow, instance_paths
 from storage.spool import Spool
@@ -102,7 +102,8 @@ def _analyse_or_say_why_not(
             fail(db, claim, CANNOT_COMPUTE, str(error), clock())
             return
         delay = timedelta(seconds=settings.model.retry_delay_s) * 2 ** (claim.attempts - 1)
-        postpone(db, claim, str(error) or repr(error), delay, settings.model.maximum_attempts, clock())
+        tries, counts = settings.model.maximum_attempts, not is_of_the_disk(error)
+        postpone(db, claim, str(error) or repr(error), delay, tries, clock(), counts=counts)
 
 
 def _analyse(

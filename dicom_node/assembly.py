@@ -7,7 +7,10 @@ import structlog
 from pydicom import Dataset
 
 from dicom_node.clock import Clock
+from dicom_node.conflicts import explain_conflict
 from dicom_node.errors import NodeError
+from dicom_node.folders import Folders
+from dicom_node.patients import patient_key, patient_of
 from dicom_node.read_series import SourceSeries, inspect_series, read_headers
 from dicom_node.reasons import NotAnalysable, Reason
 from dicom_node.settings import Settings
@@ -15,13 +18,20 @@ from dicom_node.urgency import is_urgent
 from storage.database import Database
 from storage.errors import LostClaim
 from storage.jobs import accept, claim_series, postpone, refuse
-from storage.series import InstanceRow, SeriesRow, complete_series, instance_paths
+from storage.series import (
+    InstanceRow,
+    SeriesRow,
+    complete_series,
+    instance_paths,
+    missing_instances,
+)
 from storage.spool import Spool
 from storage.states import SeriesState
 
 LEASE = timedelta(minutes=5)  # far above the seconds that reading some thousand headers takes
 MAXIMUM_ATTEMPTS = 5  # reading headers from the local disk fails for reasons that seldom go away
 RETRY_DELAY = timedelta(seconds=30)
+FILES_ASKED = 3  # for the Patient ID; one that can be read is enough
 
 log = structlog.get_logger(__name__)
 
@@ -40,10 +50,11 @@ def assemble_next(db: Database, spool: Spool, settings: Settings, owner: str, cl
 
 
 def _decide(db: Database, spool: Spool, settings: Settings, claim: SeriesRow, clock: Clock) -> None:
+    said = _patient(db, spool, settings, claim)
     try:
         headers, source = _inspect(db, spool, settings, claim)
     except NotAnalysable as refusal:
-        refuse(db, claim, str(refusal.reason), refusal.detail, clock())
+        refuse(db, claim, str(refusal.reason), refusal.detail, clock(), said)
         log.info(
             "series refused", series=claim.series_instance_uid, reason=refusal.reason, detail=refusal.detail
         )
@@ -53,22 +64,38 @@ def _decide(db: Database, spool: Spool, settings: Settings, claim: SeriesRow, cl
         delay = RETRY_DELAY * 2 ** (claim.attempts - 1)
         postpone(db, claim, str(error), delay, MAXIMUM_ATTEMPTS, clock())
         return
-    accept(db, claim, is_urgent(headers[0], settings.selection.urgent), _describe(source), clock())
+    urgent = is_urgent(headers[0], settings.selection.urgent)
+    accept(db, claim, urgent, {**_describe(source), **said}, clock())
     log.info("series accepted", series=claim.series_instance_uid, **_describe(source))
+
+
+def _patient(db: Database, spool: Spool, settings: Settings, claim: SeriesRow) -> dict[str, object]:
+    """For the audit row: whose series it is, as far as only who knows the Patient ID and has the key can tell."""
+    files = tuple(spool.absolute(row.path) for row in instance_paths(db, claim.id)[:FILES_ASKED])
+    return {"patient_hash": patient_of(files, patient_key(Folders(settings.storage.folder).patient_key))}
 
 
 def _inspect(
     db: Database, spool: Spool, settings: Settings, claim: SeriesRow
 ) -> tuple[tuple[Dataset, ...], SourceSeries]:
-    if claim.conflicting:
-        raise NotAnalysable(Reason.CONFLICTING_INSTANCES, "an instance came twice with different content")
+    _check_whole(db, claim)
     rows = instance_paths(db, claim.id)
+    if claim.conflicting:
+        raise explain_conflict(rows, spool)
     limit = settings.selection.maximum_slices
     if len(rows) > limit:
         raise NotAnalysable(Reason.TOO_LARGE, f"{len(rows)} instances, at most {limit}")
     headers = read_headers(spool.absolute(row.path) for row in rows)
     _check_identity(headers, rows, claim)
     return headers, inspect_series(headers, settings.selection, settings.assembly, conflicting=False)
+
+
+def _check_whole(db: Database, claim: SeriesRow) -> None:
+    """A part of what was once here is no series, even where it looks like one."""
+    missing = missing_instances(db, claim.id)
+    if missing:
+        detail = f"{claim.instance_count} images came, and {missing} that had been here did not come again"
+        raise NotAnalysable(Reason.IMAGES_DELETED, detail)
 
 
 def _check_identity(headers: Sequence[Dataset], rows: Sequence[InstanceRow], claim: SeriesRow) -> None:

@@ -1,6 +1,8 @@
 """Opening an association as SCU, with an explanation where it fails."""
 
 import socket
+import ssl
+import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
@@ -8,11 +10,13 @@ from typing import Protocol
 from pydicom.uid import UID
 from pynetdicom import AE, evt
 from pynetdicom.association import Association
+from pynetdicom.pdu_primitives import SCP_SCU_RoleSelectionNegotiation
 from pynetdicom.presentation import PresentationContext, build_context
 
 from dicom_node.errors import NodeError
 from dicom_node.implementation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from dicom_node.network_library import configure_pynetdicom
+from dicom_node.tls import ANY_NAME, TlsClient, client_context, explain
 
 MAXIMUM_CONTEXTS = 128  # PS3.8 section 9.3.2.2: odd context IDs from 1 to 255
 _MAXIMUM_PDU_BYTES = 131072  # what the peer may send to us; our answers are small
@@ -42,6 +46,9 @@ class Peer(Protocol):
     def connect_timeout_s(self) -> float: ...
     @property
     def dimse_timeout_s(self) -> float: ...
+    @property
+    def security(self) -> TlsClient | None:
+        """How the connection is secured; None: plain DICOM."""
 
 
 class AssociationFailed(NodeError):
@@ -52,19 +59,26 @@ class AssociationFailed(NodeError):
 
 
 @contextmanager
-def associate(peer: Peer, own_ae_title: str, contexts: Sequence[Context]) -> Iterator[Association]:
+def associate(
+    peer: Peer,
+    own_ae_title: str,
+    contexts: Sequence[Context],
+    roles: Sequence[SCP_SCU_RoleSelectionNegotiation] = (),
+) -> Iterator[Association]:
     """An established association with one presentation context for each of `contexts`, released at the end.
 
     At least one context is accepted; which ones, `accepted_contexts` tells. When the block raises, the
-    association is aborted.
+    association is aborted. `roles`: where this node is not the SCU of a SOP class, as it is without (PS3.7
+    annex D.3.3.4).
 
     Raises:
         AssociationFailed: not reachable, rejected (with the reason of PS3.8 section 9.3.4), aborted, or no
             context accepted.
+        TlsError: the peer is connected to over TLS, and a file of [tls] cannot be used.
     """
     configure_pynetdicom()
     entity = _entity(peer, own_ae_title)
-    association = _connect(entity, peer, [build_context(*context) for context in contexts])
+    association = _connect(entity, peer, [build_context(*context) for context in contexts], roles)
     try:
         yield association
     except BaseException:
@@ -100,8 +114,14 @@ def _entity(peer: Peer, own_ae_title: str) -> AE:
     return entity
 
 
-def _connect(entity: AE, peer: Peer, contexts: list[PresentationContext]) -> Association:
+def _connect(
+    entity: AE,
+    peer: Peer,
+    contexts: list[PresentationContext],
+    roles: Sequence[SCP_SCU_RoleSelectionNegotiation],
+) -> Association:
     """Try each address of the peer's host (a name may have several) until a connection opens."""
+    tls = None if peer.security is None else (client_context(peer.security), _name_of(peer))
     for address in _addresses(peer):
         opened: list[object] = []
         association = entity.associate(
@@ -110,13 +130,35 @@ def _connect(entity: AE, peer: Peer, contexts: list[PresentationContext]) -> Ass
             contexts=contexts,
             ae_title=peer.ae_title,
             max_pdu=_MAXIMUM_PDU_BYTES,
-            evt_handlers=[(evt.EVT_CONN_OPEN, opened.append)],
+            ext_neg=list(roles),
+            evt_handlers=[
+                (evt.EVT_CONN_OPEN, opened.append),
+                (evt.EVT_CONN_OPEN, _limit_sending, [peer.dimse_timeout_s]),
+            ],
+            tls_args=tls,
         )
         if association.is_established:
             return association
         if opened:
             raise _why_not_established(peer, association)
     raise _why_unreachable(peer)
+
+
+def _limit_sending(event: evt.Event, timeout_s: float) -> None:
+    """End the connection to a peer that reads nothing any more, for which pynetdicom would wait for ever.
+
+    The kernel's timeout, for each piece that is sent; the peer's computer may go on to acknowledge that it has no room.
+    """
+    connection = event.assoc.dul.socket
+    if connection is not None and connection.socket is not None:
+        seconds, rest = divmod(timeout_s, 1)
+        timeval = struct.pack("ll", int(seconds), int(rest * 1e6))
+        connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeval)
+
+
+def _name_of(peer: Peer) -> str:
+    """The name that is asked for, and looked for in the certificate."""
+    return peer.host if peer.security is None or peer.security.name == ANY_NAME else peer.security.name
 
 
 def _addresses(peer: Peer) -> list[str]:
@@ -138,6 +180,12 @@ def _why_not_established(peer: Peer, association: Association) -> AssociationFai
     if association.rejected_contexts:
         refused = "; ".join(describe_refusals(association))
         return AssociationFailed(peer, f"refused: {refused}", "have the peer accept these SOP classes")
+    if association.is_aborted and answer is None and peer.security is not None:
+        return AssociationFailed(
+            peer,
+            "the peer ended the TLS connection without an answer",
+            "it may not trust this node's certificate (tls.certificate): look at its log",
+        )
     if association.is_aborted and answer is None:
         return AssociationFailed(
             peer,
@@ -158,7 +206,10 @@ def describe_refusals(association: Association) -> list[str]:
 def _why_unreachable(peer: Peer) -> AssociationFailed:
     """pynetdicom logs the operating system's reason and drops it: ask once more, without an association."""
     try:
-        socket.create_connection((peer.host, peer.port), peer.connect_timeout_s).close()
+        _connect_once(peer)
+    except ssl.SSLError as error:
+        advice = "check tls.trusted here, and certificate and name of the peer (destination.tls_name)"
+        return AssociationFailed(peer, f"no TLS connection: {explain(error)}", advice)
     except TimeoutError:
         what = f"no connection within {peer.connect_timeout_s:g} s"
     except OSError as error:
@@ -166,3 +217,9 @@ def _why_unreachable(peer: Peer) -> AssociationFailed:
     else:
         what = "no connection a moment ago; it can be reached now"
     return AssociationFailed(peer, what, "check that it runs, its host and port, and any firewall between")
+
+
+def _connect_once(peer: Peer) -> None:
+    with socket.create_connection((peer.host, peer.port), peer.connect_timeout_s) as connection:
+        if peer.security is not None:
+            client_context(peer.security).wrap_socket(connection, server_hostname=_name_of(peer)).close()

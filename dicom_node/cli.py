@@ -1,19 +1,23 @@
 """`dicom-node`: the command line of the node."""
 
 import importlib.metadata
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from dicom_node.errors import ConfigurationError, NodeError
-from dicom_node.settings import Settings, load_settings
-from storage.errors import StorageError
-
-BAD_CONFIGURATION_EXIT_STATUS = 2
-FAILURE_EXIT_STATUS = 1
+from dicom_node.cli_audit import audit
+from dicom_node.cli_common import (
+    BAD_CONFIGURATION_EXIT_STATUS,
+    DEFAULT_CONFIG,
+    FAILURE_EXIT_STATUS,
+    AsJson,
+    Config,
+)
+from dicom_node.cli_common import guarded as _guarded
+from dicom_node.cli_common import settings_from as _settings
+from dicom_node.cli_upkeep import upkeep
+from dicom_node.settings import Settings
 
 app = typer.Typer(
     name="dicom-node",
@@ -22,15 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-audit = typer.Typer(
-    help="What happened to every series: an append-only, hash-chained log.", no_args_is_help=True
-)
 app.add_typer(audit, name="audit")
-
-CONFIG_VARIABLE = "DICOM_NODE_CONFIG"
-Config = Annotated[Path, typer.Option("--config", "-c", envvar=CONFIG_VARIABLE, help="The settings file.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
-DEFAULT_CONFIG = Path("config.toml")
 
 
 def _print_version(wanted: bool) -> None:
@@ -122,12 +118,19 @@ def send(
     port: Annotated[int, typer.Option(help="DICOM port of the peer.")] = 11112,
     called: Annotated[str, typer.Option("--called", help="AE title of the peer.")] = "GLIANET",
     calling: Annotated[str, typer.Option("--calling", help="AE title to send as.")] = "SENDER",
+    tls: Annotated[bool, typer.Option("--tls", help="Over TLS, with the files of [tls] in --config.")] = False,
+    tls_name: Annotated[
+        str, typer.Option(help='Name that the peer\'s certificate must bear; "*": any. Without it the host.')
+    ] = "",
+    config: Config = DEFAULT_CONFIG,
     as_json: AsJson = False,
 ) -> None:
     """Send DICOM files to a peer by C-STORE."""
     from dicom_node.commands.send import send_files
+    from dicom_node.tls import TlsClient
 
-    complete = _guarded(send_files, folder, host, port, called, calling, as_json=as_json)
+    security = TlsClient(_settings(config).tls, tls_name or host) if tls else None
+    complete = _guarded(send_files, folder, host, port, called, calling, security, as_json=as_json)
     raise typer.Exit(0 if complete else FAILURE_EXIT_STATUS)
 
 
@@ -157,84 +160,19 @@ def reasons(
     _guarded(print_reasons, code, as_json=as_json)
 
 
-@audit.command(name="list")
-def audit_list(
-    config: Config = DEFAULT_CONFIG,
-    series: Annotated[str | None, typer.Option(help="Only this Series Instance UID.")] = None,
-    event: Annotated[str | None, typer.Option(help="Only this event, such as delivered.")] = None,
-    limit: Annotated[int, typer.Option(help="How many rows, newest last.", min=0)] = 100,
-    as_json: AsJson = False,
-) -> None:
-    """List audit rows."""
-    from dicom_node.commands.audit import list_entries
-
-    _guarded(list_entries, _settings(config), series, event, limit, as_json=as_json)
-
-
-@audit.command(name="show")
-def audit_show(
-    series: Annotated[str, typer.Argument(help="Series Instance UID, as `dicom-node status` shows it.")],
-    config: Config = DEFAULT_CONFIG,
-    as_json: AsJson = False,
-) -> None:
-    """Print everything that happened to one series."""
-    from dicom_node.commands.audit import show_series
-
-    _guarded(show_series, _settings(config), series, as_json=as_json)
-
-
-@audit.command(name="verify")
-def audit_verify(config: Config = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
-    """Check the hash chain: exit status 1 when a row was changed, removed or reordered."""
-    from dicom_node.commands.audit import verify_chain
-
-    intact = _guarded(verify_chain, _settings(config), as_json=as_json)
-    raise typer.Exit(0 if intact else FAILURE_EXIT_STATUS)
-
-
-@audit.command(name="export")
-def audit_export(
-    output: Annotated[Path, typer.Argument(help="File to write: .jsonl or .csv.")],
-    config: Config = DEFAULT_CONFIG,
-    since: Annotated[str | None, typer.Option(help="From this date or time on (ISO 8601, UTC).")] = None,
-    until: Annotated[str | None, typer.Option(help="Before this date or time (ISO 8601, UTC).")] = None,
-) -> None:
-    """Write audit rows to a file as JSON Lines or CSV."""
-    from dicom_node.commands.audit import export_entries
-
-    _guarded(export_entries, _settings(config), output, since, until)
-
-
-def _settings(config: Path) -> Settings:
-    try:
-        return load_settings(config)
-    except ConfigurationError as error:
-        typer.echo(f"{error.where}: the settings cannot be used:", err=True)
-        for problem in error.problems:
-            typer.echo(f"  {problem}", err=True)
-        if not config.exists():
-            typer.echo(f"name the settings file with --config, or in {CONFIG_VARIABLE}", err=True)
-        raise typer.Exit(BAD_CONFIGURATION_EXIT_STATUS) from error
-
-
 def _refuse_a_bad_start(settings: Settings) -> None:
     from dicom_node.commands.check_config import run_checks
 
-    failed = [check for check in _guarded(run_checks, settings, echo=False) if check.failed]
-    for check in failed:
-        typer.echo(f"cannot start: {check.name}: {check.outcome}", err=True)
+    errors = [check for check in _guarded(run_checks, settings, echo=False) if check.failed]
+    failed = [check for check in errors if check.prevents_start]
+    for check in errors:
+        kind = "cannot start" if check.prevents_start else "error"
+        typer.echo(f"{kind}: {check.name}: {check.outcome}", err=True)
     if failed:
         raise typer.Exit(BAD_CONFIGURATION_EXIT_STATUS)
 
 
-def _guarded(action: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-    """Run a command; an error of ours becomes one clear line, not a traceback."""
-    try:
-        return action(*arguments, **options)
-    except (NodeError, StorageError) as error:
-        typer.echo(f"error: {error}", err=True)
-        sys.exit(FAILURE_EXIT_STATUS)
-
+app.add_typer(upkeep)
 
 if __name__ == "__main__":
     app()

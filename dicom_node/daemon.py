@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from types import FrameType
@@ -13,21 +14,28 @@ from types import FrameType
 import structlog
 
 from dicom_node.clock import system_clock
+from dicom_node.clock_steps import STEP_S, ClockSteps
 from dicom_node.folders import Folders
 from dicom_node.logs import set_up_logs
+from dicom_node.lost_database import refuse_lost_database
 from dicom_node.processes import STOP
 from dicom_node.settings import Settings
+from dicom_node.time_limit import OVERTIME_EXIT_CODE
 from storage.audit import record
 from storage.database import Database, open_database
 from storage.durable import ensure_folder, remove_temporary_files
-from storage.jobs import release_leases
+from storage.errors import StorageError
 from storage.node_lock import NodeLock
+from storage.recovery import follow_clock, newest_time, release_leases
 
 FIRST_RESTART_DELAY_S = (
     1.0  # doubles with every death in a row, so that a process that cannot start does not spin
 )
 MAXIMUM_RESTART_DELAY_S = 60.0
 HEALTHY_AFTER_S = 60.0  # a process that lived this long starts again with the first delay
+LOOK_AT_CLOCK_S = 10.0  # between two looks whether it was set back
+NOTE_AGAIN_S = 5.0  # between two tries to write down a death, where the database cannot be written
+PRIVATE = 0o077  # files of the node are its account's alone
 STOP_WITHIN_S = 30.0  # a process that has not ended by then is killed; its work resumes at the next start
 
 log = structlog.get_logger(__name__)
@@ -38,25 +46,50 @@ def serve(settings: Settings) -> None:
 
     Raises:
         AlreadyRunning: another node works on the same storage folder.
+        NodeError: the database is gone, and what it knew of is there.
     """
     set_up_logs(settings.log, "supervisor")
+    os.umask(PRIVATE)  # for whatever a library writes; the children inherit it
     folders = Folders(settings.storage.folder)
     ensure_folder(folders.root)
     with NodeLock(folders.root), _StopSignals() as signals:
+        refuse_lost_database(folders)
         db = open_database(folders.database)
+        _begin_to_tell(db, settings)
         _recover(db, folders)
         children = _start_all(db, settings)
         record(db, "node-started", system_clock(), actor="node", detail={"ae_title": settings.node.ae_title})
         log.info("node started", ae_title=settings.node.ae_title, port=settings.receiver.port)
+        steps = ClockSteps()
         while not signals.stopping:
             _wait_for_news(children, signals)
+            _follow_clock(db, steps)
             _restart_the_dead(children, db)
+            _note_deaths(children, db)
         log.info("node stops")
         _stop_all(children)
         release_leases(db, None, system_clock(), crashed=False)
         record(db, "node-stopped", system_clock(), actor="node", detail={})
+        _tell_repository(db, settings)
         log.info("node stopped")
         db.close()
+
+
+def _begin_to_tell(db: Database, settings: Settings) -> None:
+    """Of everything from here on, to the audit record repository."""
+    if settings.atna.enabled:
+        from dicom_node.atna.cursor import begin_here
+
+        if begin_here(db, Folders(settings.storage.folder).atna_cursor):
+            log.info("audit messages begin here; earlier rows are not sent")
+
+
+def _tell_repository(db: Database, settings: Settings) -> None:
+    """Of the stop, when the router that tells of everything else has ended."""
+    if settings.atna.enabled:
+        from dicom_node.atna.follow import send_last
+
+        send_last(db, settings, system_clock)
 
 
 def _receiver(settings: Settings, commands: Connection) -> None:
@@ -90,11 +123,25 @@ PROCESSES: dict[str, Callable[[Settings, Connection], None]] = {
 
 def _recover(db: Database, folders: Folders) -> None:
     """What a crash or power cut left behind: half-written files and leases of processes that are gone."""
+    os.sync()  # what a killed process left in the kernel's memory: from here on it is taken for durable
     removed = remove_temporary_files(folders.root)
+    ahead = (newest_time(db) or system_clock()) - system_clock()
+    if ahead > timedelta(seconds=STEP_S):
+        log.warning("the clock was set back while the node was away", seconds=ahead.total_seconds())
+        follow_clock(db, ahead, system_clock())
     crashed = release_leases(db, "worker:", system_clock(), crashed=True)
     released = release_leases(db, None, system_clock(), crashed=False)
     if removed or crashed or released:
         log.warning("recovered after a crash", temporary_files=removed, series=crashed + released)
+
+
+@dataclass(frozen=True)
+class _Death:
+    """A process that ended by itself; `owner` begins the names under which it held leases."""
+
+    name: str
+    owner: str
+    exit_status: int | None
 
 
 @dataclass
@@ -108,6 +155,7 @@ class _Child:
     started_at: float = 0.0
     restart_at: float | None = None
     delay_s: float = FIRST_RESTART_DELAY_S
+    deaths: list[_Death] = field(default_factory=list)
 
     def start(self) -> None:
         context = multiprocessing.get_context("spawn")
@@ -136,26 +184,54 @@ def _start_all(db: Database, settings: Settings) -> list[_Child]:
 def _wait_for_news(children: list[_Child], signals: "_StopSignals") -> None:
     running = [child.process.sentinel for child in children if child.restart_at is None]
     due = [child.restart_at for child in children if child.restart_at is not None]
-    timeout = max(0.0, min(due) - time.monotonic()) if due else None
-    wait([*running, signals.wake_up], timeout)
+    due += [time.monotonic() + NOTE_AGAIN_S for child in children if child.deaths]
+    due.append(time.monotonic() + LOOK_AT_CLOCK_S)
+    wait([*running, signals.wake_up], max(0.0, min(due) - time.monotonic()))
+
+
+def _follow_clock(db: Database, steps: ClockSteps) -> None:
+    if back_s := steps.back_s():
+        log.warning("the clock was set back", seconds=back_s)
+        try:
+            follow_clock(db, timedelta(seconds=back_s), system_clock())
+        except StorageError as error:
+            log.error("what waits for a time will wait for longer", error=str(error))
 
 
 def _restart_the_dead(children: list[_Child], db: Database) -> None:
     for child in children:
         if child.restart_at is None and not child.process.is_alive():
-            _note_death(child, db)
+            _bury(child)
         elif child.restart_at is not None and time.monotonic() >= child.restart_at:
             child.start()
 
 
-def _note_death(child: _Child, db: Database) -> None:
+def _bury(child: _Child) -> None:
     lived_s = time.monotonic() - child.started_at
     child.delay_s = FIRST_RESTART_DELAY_S if lived_s > HEALTHY_AFTER_S else child.delay_s
     child.restart_at = time.monotonic() + child.delay_s
     child.delay_s = min(child.delay_s * 2, MAXIMUM_RESTART_DELAY_S)
     child.commands.close()
-    released = release_leases(db, child.owner, system_clock(), crashed=True)
-    detail = {"process": child.name, "exit_status": child.process.exitcode, "series_released": len(released)}
+    child.deaths.append(_Death(child.name, child.owner, child.process.exitcode))
+
+
+def _note_deaths(children: list[_Child], db: Database) -> None:
+    """Free what the dead held. Where the database cannot be written the node goes on, and it is tried again."""
+    for child in children:
+        while child.deaths:
+            try:
+                _note_death(child.deaths[0], db)
+            except StorageError as error:
+                log.error("a death cannot be noted; trying again", child=child.name, error=str(error))
+                break
+            del child.deaths[0]
+
+
+def _note_death(death: _Death, db: Database) -> None:
+    overtime = death.exit_status == OVERTIME_EXIT_CODE
+    released = release_leases(db, death.owner, system_clock(), crashed=True, overtime=overtime)
+    detail = {"process": death.name, "exit_status": death.exit_status, "series_released": len(released)}
+    detail |= {"overtime": True} if overtime else {}
     record(db, "process-died", system_clock(), actor="node", detail=detail)
     log.error("process died; it is started again", **detail)
 

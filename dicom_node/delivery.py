@@ -1,7 +1,6 @@
 """Delivery: the objects of one outbox row go to one destination, over one association."""
 
-import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -23,9 +22,12 @@ from dicom_node.association import (
     describe_refusals,
 )
 from dicom_node.clock import Clock
+from dicom_node.commitment import commit_delivery
 from dicom_node.destination_settings import DestinationSettings, TransferSyntax
 from dicom_node.errors import NodeError
+from dicom_node.identifiers import random_uid
 from dicom_node.network_library import VERIFICATION
+from dicom_node.retry_delay import retry_delay
 from dicom_node.settings import Settings
 from dicom_node.store_file import StoreAnswer, store_file
 from dicom_node.transcoding import transcode
@@ -33,12 +35,12 @@ from storage.database import Database
 from storage.durable import TEMPORARY_SUFFIX
 from storage.errors import LostClaim
 from storage.jobs import ResultObject
-from storage.outbox import DeliveryRow, claim_delivery, delivered, postpone_delivery
+from storage.outbox import DeliveryRow, claim_delivery, delivered, postpone_delivery, stored
+from storage.states import DeliveryState
 
 # Statuses that the same bytes would get again (PS3.4 table B.2-1, PS3.7 annex C). 0xCxxx is not among them:
 # archives use that range for troubles of their own, which pass.
 _HOPELESS = frozenset({0x0117, *range(0xA900, 0xAA00)})
-_LARGEST_DOUBLING = 32  # beyond it every delay is the longest one
 
 log = structlog.get_logger(__name__)
 
@@ -62,20 +64,25 @@ def deliver_next(
     results_root: Path,
     owner: str,
     clock: Clock,
+    new_uid: Callable[[], str] = random_uid,
 ) -> bool:
     """Send the objects of the next due outbox row of a destination; whether there was one.
 
     What fails is tried again later, with the same objects under the same UIDs; an object that arrived the
-    first time is a duplicate to the archive.
+    first time is a duplicate to the archive. A row whose objects have arrived is asked about, where the
+    destination offers storage commitment, under a transaction UID from `new_uid`.
     """
     lease = timedelta(seconds=settings.delivery.lease_s)
     claim = claim_delivery(db, destination.name, owner, clock(), lease)
     if claim is None:
         return False
     try:
-        _deliver(db, claim, destination, settings, results_root, clock)
+        if claim.state == DeliveryState.STORED:
+            commit_delivery(db, claim, destination, settings, clock, new_uid)
+        else:
+            _deliver(db, claim, destination, settings, results_root, clock)
     except LostClaim:
-        log.info("series changed while its results were sent", series=claim.series_instance_uid)
+        log.info("the delivery has moved on meanwhile", series=claim.series_instance_uid)
     return True
 
 
@@ -119,17 +126,6 @@ def _store_files(
     return statuses
 
 
-def retry_delay(
-    attempts: int, first_s: float, maximum_s: float, generator: random.Random | None = None
-) -> timedelta:
-    """How long to wait after the `attempts`-th failure: doubles each time, up to `maximum_s` seconds.
-
-    With a generator the delay lies at random between half of that and all of it.
-    """
-    seconds = min(first_s * 2.0 ** min(max(attempts - 1, 0), _LARGEST_DOUBLING), maximum_s)
-    return timedelta(seconds=seconds if generator is None else seconds * generator.uniform(0.5, 1.0))
-
-
 def echo(peer: Peer, own_ae_title: str) -> EchoResult:
     """C-ECHO to a peer (PS3.4 annex A)."""
     try:
@@ -154,7 +150,7 @@ def _deliver(
     where = {"destination": destination.name, "series": claim.series_instance_uid}
     try:
         own, syntax = settings.node.ae_title, destination.transfer_syntax
-        statuses = store_objects(destination, own, claim.objects, results_root, syntax)
+        statuses = store_objects(destination, own, claim.outstanding, results_root, syntax)
     except NodeError as error:
         rules = settings.delivery
         delay = retry_delay(claim.attempts, rules.first_delay_s, rules.maximum_delay_s)
@@ -163,7 +159,8 @@ def _deliver(
         postpone_delivery(db, claim, str(error), delay, tries, clock())
         return
     log.info("delivered", objects=len(statuses), statuses=[one["status"] for one in statuses], **where)
-    delivered(db, claim, statuses, clock())
+    done = stored if destination.storage_commitment else delivered
+    done(db, claim, statuses, clock())
 
 
 def _check_file(file: Path, wanted: ResultObject) -> Path:

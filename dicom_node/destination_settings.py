@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, PrivateAttr, model_validator
 
 from dicom_node.result_kinds import (
     KEY_IMAGES,
@@ -18,6 +18,8 @@ from dicom_node.result_kinds import (
     report_kind,
 )
 from dicom_node.setting_types import AETitle, Port, Seconds, Table
+from dicom_node.tls import TlsClient
+from dicom_node.tls_settings import TlsSettings
 
 Switch = Literal["profile", "on", "off"]
 Profile = Literal["standard", "viewer-without-seg", "archive"]
@@ -46,6 +48,12 @@ class DestinationSettings(Table):
     port: Port
     connect_timeout_s: Seconds = 10.0
     dimse_timeout_s: Seconds = 60.0
+    tls: bool = False
+    tls_name: str = ""
+    storage_commitment: bool = False
+    commitment_wait_s: float = Field(2.0, gt=0, le=15)  # a stop waits for it too
+    commitment_report_s: Seconds = 3600.0
+    commitment_requests: int = Field(24, ge=1, le=1000)
     transfer_syntax: TransferSyntax = "explicit-little-endian"
     profile: Profile = "standard"
     segmentation: Switch = "profile"
@@ -60,6 +68,18 @@ class DestinationSettings(Table):
     omit_empty_frames: bool = True
     report_form: ReportForm = "comprehensive-3d"
     risk_map_form: RiskMapForm = "parametric-map"
+    _files: TlsSettings = PrivateAttr(default_factory=TlsSettings)
+
+    @property
+    def security(self) -> TlsClient | None:
+        """How it is connected to over TLS, with the name that its certificate must bear; None: plain."""
+        return TlsClient(self._files, self.tls_name or self.host) if self.tls else None
+
+    def secured_by(self, files: TlsSettings) -> "DestinationSettings":
+        """The same, with the files of [tls], which are those of every destination."""
+        secured = self.model_copy()
+        secured._files = files
+        return secured
 
     @property
     def wanted(self) -> frozenset[str]:

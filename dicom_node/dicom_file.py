@@ -1,55 +1,128 @@
-"""Reading a DICOM file, with damage told from a failing disk."""
+"""Reading a DICOM file, with damage told from a failing disk, and no more memory spent than a header may take."""
 
 import zlib
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
-import pydicom
 from pydicom import Dataset
-from pydicom.filereader import read_dataset, read_preamble
+from pydicom.dataset import FileDataset
+from pydicom.filereader import read_dataset, read_partial, read_preamble
+from pydicom.tag import BaseTag
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from dicom_node.frames import DAMAGED
 from dicom_node.reasons import NotAnalysable, Reason
 
-# Bytes of an inflated data set: a thousand slices of 512 x 512 in one object; pydicom inflates the whole
-# data set even where only the header is wanted, and 1 MiB can inflate to 1 GiB.
+# Bytes of an inflated data set: a thousand slices of 512 x 512 in one object; 1 MiB can inflate to 1 GiB.
 LARGEST_INFLATED = 512 * 1024**2
+# Bytes before the pixels. A slice has some kB, 2,500 frames in one object 8 MiB. A parsed header takes up to 40 times
+# its bytes in memory, a sequence of empty items 80 times.
+LARGEST_HEADER = 16 * 1024**2
+MOST_ITEMS = 200_000  # 2,500 frames have a dozen each
 META_GROUP = 0x0002  # PS3.10 section 7.1
+PIXELS = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})  # PS3.3 C.7.6.3: float, double float, Pixel Data
+ITEM = (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00")  # its tag, PS3.5 section 7.5, in either byte order
 _PIECE = 1024**2
+_FIRST_LOOK = 32 * 1024  # bytes; nearly every header is shorter
+_ITEM_BYTES = 8  # of an empty item
+
+
+class HeaderTooLarge(ValueError):
+    """A header that no CT image has."""
 
 
 def read_file(path: Path, *, with_pixels: bool) -> Dataset:
-    """The data set of a PS3.10 file; `filename` is its path.
+    """The data set of a PS3.10 file, up to its pixels; `filename` is its path.
 
     Raises:
-        NotAnalysable: its bytes are not DICOM, or inflate to more than LARGEST_INFLATED.
+        NotAnalysable: its bytes are not DICOM, its header is larger than LARGEST_HEADER, or with its pixels it
+            inflates to more than LARGEST_INFLATED.
         OSError: the file cannot be read.
     """
     reason = Reason.PIXEL_DATA_UNREADABLE if with_pixels else Reason.HEADER_UNREADABLE
     try:
-        _check_inflated_size(path, reason)
-        return pydicom.dcmread(path, stop_before_pixels=not with_pixels)
+        dataset = _read_whole(path) if with_pixels else _read_header(path)
     except DAMAGED as error:
-        raise NotAnalysable(reason, type(error).__name__, where=str(path)) from error
+        what = str(error) if isinstance(error, HeaderTooLarge) else type(error).__name__
+        raise NotAnalysable(reason, what, where=str(path)) from error
     except OSError as error:
         if error.errno is not None:
             raise
-        raise NotAnalysable(
-            reason, "the data set ends too early", where=str(path)
-        ) from error  # pydicom's own
+        raise NotAnalysable(reason, "the data set ends too early", where=str(path)) from error  # pydicom's own
+    dataset.filename, dataset.buffer = str(path), None  # the bytes that it was parsed from are let go
+    return dataset
 
 
-def _check_inflated_size(path: Path, reason: Reason) -> None:
-    """PS3.5 A.5: measured in pieces, before memory is spent on the whole."""
+def _read_header(path: Path) -> FileDataset:
+    """From the beginning of the file only, and from a longer one where that was not enough."""
     with path.open("rb") as file:
-        read_preamble(file, force=False)
-        meta = read_dataset(file, False, True, stop_when=lambda tag, _vr, _length: tag.group != META_GROUP)
-        if meta.get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
-            return
-        if any(size > LARGEST_INFLATED for size in _inflated_sizes(file)):
-            raise NotAnalysable(reason, f"it inflates to more than {LARGEST_INFLATED} bytes", where=str(path))
+        is_deflated = _skip_meta(file)
+        start = file.tell()
+        for limit in (_FIRST_LOOK, LARGEST_HEADER):
+            file.seek(start)
+            header, whole = _beginning(file, limit, is_deflated)
+            if len(header) > MOST_ITEMS * _ITEM_BYTES and any(header.count(tag) > MOST_ITEMS for tag in ITEM):
+                raise HeaderTooLarge(f"more than {MOST_ITEMS} items")
+            file.seek(0)
+            dataset = _parse(file.read(start) + (_stored(header) if is_deflated else header), whole)
+            if dataset is not None:
+                return dataset
+    raise HeaderTooLarge(f"no pixels within {LARGEST_HEADER} bytes")
+
+
+def _beginning(file: BinaryIO, limit: int, is_deflated: bool) -> tuple[bytes, bool]:
+    """The first bytes of the data set as it is without deflation, and whether they are all that there is."""
+    if not is_deflated:
+        data = file.read(limit + 1)
+        return data[:limit], len(data) <= limit
+    inflater, data = zlib.decompressobj(-zlib.MAX_WBITS), b""
+    while len(data) <= limit and not inflater.eof and (rest := inflater.unconsumed_tail or file.read(_PIECE)):
+        data += inflater.decompress(rest, limit + 1 - len(data))
+    return data[:limit], len(data) <= limit and inflater.eof
+
+
+def _stored(data: bytes) -> bytes:
+    """Deflated without being made smaller (RFC 1951 section 3.2.4): it is to be parsed as what its meta group says."""
+    deflater = zlib.compressobj(level=0, wbits=-zlib.MAX_WBITS)
+    return deflater.compress(data) + deflater.flush()
+
+
+def _parse(data: bytes, whole: bool) -> FileDataset | None:
+    """None where the bytes end before the pixels and there are more of them."""
+    reached = False
+
+    def at_pixels(tag: BaseTag, _vr: str | None, _length: int) -> bool:
+        nonlocal reached
+        reached = reached or tag in PIXELS
+        return reached
+
+    try:
+        dataset = read_partial(BytesIO(data), at_pixels)
+    except (*DAMAGED, OSError):
+        if whole or reached:
+            raise
+        return None
+    return dataset if whole or reached else None
+
+
+def _read_whole(path: Path) -> FileDataset:
+    """What comes after the pixels is not read: nothing there is needed, and it may be anything."""
+    with path.open("rb") as file:
+        if _skip_meta(file) and any(size > LARGEST_INFLATED for size in _inflated_sizes(file)):
+            raise NotAnalysable(
+                Reason.PIXEL_DATA_UNREADABLE, f"it inflates to more than {LARGEST_INFLATED} bytes", where=str(path)
+            )
+        file.seek(0)
+        return read_partial(file, lambda tag, _vr, _length: tag > max(PIXELS))
+
+
+def _skip_meta(file: BinaryIO) -> bool:
+    """Whether the data set behind the file meta information, where `file` stands then, is deflated (PS3.5 A.5)."""
+    read_preamble(file, force=False)
+    meta = read_dataset(file, False, True, stop_when=lambda tag, _vr, _length: tag.group != META_GROUP)
+    return bool(meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian)
 
 
 def _inflated_sizes(file: BinaryIO) -> Iterator[int]:

@@ -5,7 +5,7 @@ from typing import Literal
 
 from storage.jobs import ATTEMPTS_USED_UP
 from storage.outbox import DELIVERY_FAILED
-from storage.recovery import WORKER_CRASHED
+from storage.recovery import TIME_LIMIT, WORKER_CRASHED
 
 CANNOT_COMPUTE = "cannot-compute"
 """Code of a series that was set aside because of the weights, the device or the backend, not because of itself."""
@@ -43,8 +43,14 @@ FAILURES: dict[str, FailureReason] = {
             "Look at the log; give the machine more memory or set [model] device" + _RETRY,
         ),
         FailureReason(
+            TIME_LIMIT,
+            "Its analysis took longer than [model] maximum_series_s, or hung; it was the third death of its worker.",
+            "Look at the log for where it hung; raise [model] maximum_series_s where it is only slow" + _RETRY,
+        ),
+        FailureReason(
             DELIVERY_FAILED,
-            "A destination took the results at none of [delivery] maximum_attempts tries.",
+            "A destination took the results at none of [delivery] maximum_attempts tries, or did not commit itself to "
+            "keep them.",
             "Look at `dicom-node check-config --echo` and the destination's log" + _RETRY,
         ),
     )

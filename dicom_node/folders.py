@@ -29,3 +29,18 @@ class Folders:
     @property
     def progress(self) -> Path:
         return self.root / "progress.json"
+
+    @property
+    def signing_key(self) -> Path:
+        """Signs the heads of the audit log."""
+        return self.root / "audit-signing.key"
+
+    @property
+    def patient_key(self) -> Path:
+        """With it patient identifiers are hashed for audit messages."""
+        return self.root / "patient-hash.key"
+
+    @property
+    def atna_cursor(self) -> Path:
+        """How far the audit log was sent to the audit record repository."""
+        return self.root / "atna-cursor.json"

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import uuid
 from collections.abc import Iterable
 
 MAXIMUM_UID_LENGTH = 64  # PS3.5 section 9.1
@@ -24,9 +25,17 @@ def derive_uid(*parts: str) -> str:
     return f"2.25.{int.from_bytes(digest, 'big')}"
 
 
-def digest_of_instances(sop_instance_uids: Iterable[str]) -> str:
-    """What tells one revision of a series from another: a digest of its set of SOP Instance UIDs."""
-    return _digest(sorted(sop_instance_uids)).hex()[:32]
+def random_uid() -> str:
+    """A UID that nobody can guess (PS3.5 B.2): what names it has been told it."""
+    return f"2.25.{uuid.uuid4().int}"
+
+
+def digest_of_instances(instances: Iterable[tuple[str, str]]) -> str:
+    """What tells one revision of a series from another: a digest of its instances, each a UID and a SHA-256.
+
+    The bytes, because images that were deleted here may come again with other content under the same UIDs.
+    """
+    return _digest(part for instance in sorted(instances) for part in instance).hex()[:32]
 
 
 def analysis_fingerprint(**parameters: object) -> str:

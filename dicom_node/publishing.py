@@ -1,6 +1,6 @@
 """Publishing: what was found, or why nothing was looked for, becomes DICOM objects in the outbox."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, tzinfo
 from hashlib import sha256
@@ -25,18 +25,19 @@ from dicom_node.folders import Folders
 from dicom_node.identifiers import analysis_fingerprint, digest_of_instances
 from dicom_node.read_series import inspect_series, read_headers
 from dicom_node.reasons import REASONS, NotAnalysable, Reason
-from dicom_node.result_kinds import PROBABILITY, RISK_MAP, RISK_MAP_AS_SEGMENTATION, STATEMENTS
+from dicom_node.result_kinds import PROBABILITY, RISK_MAP, RISK_MAP_AS_SEGMENTATION, SEGMENTATIONS, STATEMENTS
 from dicom_node.settings import Settings
-from dicom_node.supersession import follow
+from dicom_node.supersession import Earlier, follow
 from glianet import __version__
 from glianet.errors import GliaNetError
 from glianet.findings import Findings, load_findings
 from glianet.score_files import load_risk, load_scores, risk_path, scores_path
+from storage.audit import entries
 from storage.database import Database
 from storage.durable import write_durable
-from storage.errors import LostClaim, StorageError
+from storage.errors import LostClaim, StorageError, is_of_the_disk
 from storage.jobs import ResultObject, claim_series, postpone, publish
-from storage.outbox import DeliveryRow, earlier_deliveries
+from storage.outbox import earlier_deliveries
 from storage.series import InstanceRow, SeriesRow, instance_paths
 from storage.spool import Spool
 from storage.states import SeriesState
@@ -69,47 +70,58 @@ def publish_next(db: Database, folders: Folders, settings: Settings, owner: str,
 
 def _publish(db: Database, folders: Folders, settings: Settings, claim: SeriesRow, clock: Clock) -> None:
     try:
-        earlier = earlier_deliveries(db, claim.id, claim.revision)
+        earlier = _earlier(db, claim)
         encoded = _encode(db, folders, settings, claim, earlier)
         unserved = _unserved(settings, encoded)
         results = [_write(folders.results, claim, one, earlier) for one in encoded.objects]
     except UNENCODABLE as error:
         log.error("results could not be encoded", series=claim.series_instance_uid, error=str(error))
         delay = RETRY_DELAY * 2 ** (claim.attempts - 1)
-        postpone(db, claim, str(error) or repr(error), delay, MAXIMUM_ATTEMPTS, clock())
+        counts = not is_of_the_disk(error)
+        postpone(db, claim, str(error) or repr(error), delay, MAXIMUM_ATTEMPTS, clock(), counts=counts)
         return
     if encoded.left_out:
         log.warning("results are left out", series=claim.series_instance_uid, kinds=dict(encoded.left_out))
-    shares, left_out = _shares(settings, encoded), encoded.left_out
+    shares, left_out = _shares(settings, encoded, unserved), encoded.left_out
     publish(db, claim, results, shares, clock(), left_out=left_out, unserved=unserved)
     log.info("results published", series=claim.series_instance_uid, roles=[result.role for result in results])
 
 
-def _shares(settings: Settings, encoded: Encoded) -> dict[str, list[str]]:
+def _earlier(db: Database, claim: SeriesRow) -> Earlier:
+    refusals = entries(db, claim.series_instance_uid, "series-refused")
+    of_fragments = frozenset(
+        entry.detail["revision"] for entry in refusals if entry.detail["reason"] == Reason.IMAGES_DELETED
+    )
+    return Earlier(earlier_deliveries(db, claim.id, claim.revision), of_fragments)
+
+
+def _shares(settings: Settings, encoded: Encoded, unserved: Collection[str]) -> dict[str, list[str]]:
     """For each destination, the roles of the results that it gets."""
     return {
-        destination.name: [one.role for one in encoded.objects if one.kind in destination.wanted]
+        destination.name: [
+            one.role for one in encoded.objects if one.kind in destination.wanted and destination.name not in unserved
+        ]
         for destination in settings.destinations
     }
 
 
 def _unserved(settings: Settings, encoded: Encoded) -> dict[str, str]:
-    """Destinations that should be told what was found in words, and whose results do not, each with the reason.
+    """Destinations that would be left without what they are to be told, each with the reason; they get nothing.
+
+    What somebody is to be told is what says it in words, or, where words are not wanted, the Segmentation.
 
     Raises:
-        NodeError: that is so of every destination.
+        NodeError: nobody is served.
     """
     made = {one.kind for one in encoded.objects}
-    lacking = {
-        destination.name: destination.wanted & STATEMENTS
-        for destination in settings.destinations
-        if destination.wanted & STATEMENTS & set(encoded.left_out) and not destination.wanted & STATEMENTS & made
-    }
-    reasons = {
-        name: f"{UNSERVED}: " + "; ".join(f"{kind}: {encoded.left_out[kind]}" for kind in sorted(kinds))
-        for name, kinds in lacking.items()
-    }
-    if reasons and len(reasons) == len(settings.destinations):
+    reasons = {}
+    for destination in settings.destinations:
+        needed = destination.wanted & STATEMENTS or destination.wanted & set(SEGMENTATIONS)
+        lacking = needed & set(encoded.left_out)
+        if lacking and not needed & made:
+            said = "; ".join(f"{kind}: {encoded.left_out[kind]}" for kind in sorted(lacking))
+            reasons[destination.name] = f"{UNSERVED}: {said}"
+    if reasons and not any(_shares(settings, encoded, reasons).values()):
         raise NodeError("; ".join(reasons.values()), where="encoding")
     return reasons
 
@@ -120,7 +132,7 @@ def _wanted(settings: Settings) -> frozenset[str]:
 
 
 def _encode(
-    db: Database, folders: Folders, settings: Settings, claim: SeriesRow, earlier: Sequence[DeliveryRow]
+    db: Database, folders: Folders, settings: Settings, claim: SeriesRow, earlier: Earlier
 ) -> Encoded:
     instances = instance_paths(db, claim.id)
     if claim.state == SeriesState.ANALYSED:
@@ -133,14 +145,15 @@ def _encode_findings(
     settings: Settings,
     claim: SeriesRow,
     instances: list[InstanceRow],
-    earlier: Sequence[DeliveryRow],
+    earlier: Earlier,
 ) -> Encoded:
     assert claim.findings_path is not None
     path, spool = folders.findings / claim.findings_path, Spool(folders.spool)
     findings = load_findings(path)
     headers = read_headers([spool.absolute(row.path) for row in instances])
     source = inspect_series(headers, settings.selection, settings.assembly, conflicting=False)
-    context = _context(settings, claim, instances, findings, earlier)
+    digest = sha256(path.read_bytes()).hexdigest()
+    context = _context(settings, claim, instances, findings, earlier, digest)
     wanted = _wanted(settings)
     maps = _kept_maps(path, findings, wanted)
     return encode_results(source, findings, context, wanted, maps, leave_out=_is_last(claim))
@@ -170,19 +183,27 @@ def _encode_refusal(
     settings: Settings,
     claim: SeriesRow,
     instances: list[InstanceRow],
-    earlier: Sequence[DeliveryRow],
+    earlier: Earlier,
 ) -> Encoded:
     reason = Reason(claim.reason_code or "")
-    wanted = settings.results.report_refusals
-    if wanted == "none" or (wanted == "defects" and REASONS[reason].kind != "defect"):
+    if not _is_reported(reason, settings, earlier):
         return Encoded(())
     headers = list(_readable_headers(spool.absolute(row.path) for row in instances if not row.conflict))
     if not headers:
         log.warning("no header can be read: there is no study to report to", series=claim.series_instance_uid)
         return Encoded(())
     context = _context(settings, claim, instances, None, earlier)
+    if reason == Reason.IMAGES_DELETED:  # what came is a fragment: the report of the whole holds
+        context = replace(context, replaced={}, replaces_results=False)
     detail, kinds = claim.reason_detail or "", _wanted(settings)
     return encode_refusal_results(headers, reason, detail, context, kinds, leave_out=_is_last(claim))
+
+
+def _is_reported(reason: Reason, settings: Settings, earlier: Earlier) -> bool:
+    """As the setting says; but whoever was told that the series was analysed is told that it now is not."""
+    wanted = settings.results.report_refusals
+    told = reason != Reason.IMAGES_DELETED and any(one.objects for one in earlier.deliveries)
+    return wanted != "none" and (wanted == "all" or REASONS[reason].kind == "defect" or told)
 
 
 def _readable_headers(paths: Iterable[Path]) -> Iterator[Dataset]:
@@ -199,18 +220,20 @@ def _context(
     claim: SeriesRow,
     instances: list[InstanceRow],
     findings: Findings | None,
-    earlier: Sequence[DeliveryRow],
+    earlier: Earlier,
+    findings_digest: str = "",
 ) -> ResultContext:
+    """findings_digest: of the file that holds them, which is the same for the same findings."""
     assert claim.concluded_at is not None
     context = ResultContext(
         concluded_at=claim.concluded_at,
-        fingerprint=_fingerprint(claim, findings),
+        fingerprint=_fingerprint(claim, findings, findings_digest),
         algorithm_name="GLIA-Net",
         algorithm_version=__version__,
         weights_sha256="",
         results=settings.results,
         node_ae_title=settings.node.ae_title,
-        instances_digest=digest_of_instances(row.sop_instance_uid for row in instances),
+        instances_digest=digest_of_instances((row.sop_instance_uid, row.sha256) for row in instances),
         time_zone=_time_zone(settings, claim.concluded_at),
     )
     if findings is not None:
@@ -224,7 +247,7 @@ def _time_zone(settings: Settings, moment: datetime) -> tzinfo:
     return ZoneInfo(settings.node.time_zone) if settings.node.time_zone else moment.astimezone().tzinfo or UTC
 
 
-def _fingerprint(claim: SeriesRow, findings: Findings | None) -> str:
+def _fingerprint(claim: SeriesRow, findings: Findings | None, findings_digest: str) -> str:
     if findings is None:
         return analysis_fingerprint(
             version=__version__, refused=claim.reason_code, detail=claim.reason_detail
@@ -238,10 +261,11 @@ def _fingerprint(claim: SeriesRow, findings: Findings | None) -> str:
         threshold=findings.threshold,
         exact=findings.exact,
         computation=findings.computation,
+        findings=findings_digest,
     )
 
 
-def _write(root: Path, claim: SeriesRow, encoded: EncodedObject, earlier: Iterable[DeliveryRow]) -> ResultObject:
+def _write(root: Path, claim: SeriesRow, encoded: EncodedObject, earlier: Earlier) -> ResultObject:
     folder = sha256(claim.series_instance_uid.encode()).hexdigest()[:32]
     relative = Path(folder) / str(claim.revision) / f"{encoded.role}.dcm"
     data = _as_sent_before(root, encoded, earlier) or encoded.data
@@ -257,12 +281,12 @@ def _write(root: Path, claim: SeriesRow, encoded: EncodedObject, earlier: Iterab
     )
 
 
-def _as_sent_before(root: Path, encoded: EncodedObject, earlier: Iterable[DeliveryRow]) -> bytes | None:
+def _as_sent_before(root: Path, encoded: EncodedObject, earlier: Earlier) -> bytes | None:
     """The bytes under the same UID that may have gone out: an analysis repeated as it was says nothing new.
 
     Only the time of its conclusion would differ, and an archive keeps what came first.
     """
-    for one in (result for delivery in earlier for result in delivery.objects):
+    for one in (result for delivery in earlier.deliveries for result in delivery.objects):
         if one.sop_instance_uid == encoded.sop_instance_uid and (root / one.path).is_file():
             data = (root / one.path).read_bytes()
             if sha256(data).hexdigest() == one.sha256:

@@ -38,6 +38,8 @@ class Reason(StrEnum):
     GANTRY_TILT = "gantry-tilt"
     SEVERAL_MULTI_FRAMES = "several-multi-frames"
     CONFLICTING_INSTANCES = "conflicting-instances"
+    CHANGED_PATIENT = "changed-patient"
+    IMAGES_DELETED = "images-deleted"
     HEADER_UNREADABLE = "header-unreadable"
     PIXEL_FORMAT = "pixel-format"
     PIXEL_DATA_UNREADABLE = "pixel-data-unreadable"
@@ -198,6 +200,17 @@ _DEFECT: dict[Reason, tuple[str, str]] = {
     Reason.CONFLICTING_INSTANCES: (
         "An image arrived more than once with different content.",
         "Find out which content is right and send it under a new SOP Instance UID in a new series.",
+    ),
+    Reason.CHANGED_PATIENT: (
+        "Images arrived again with other patient data; earlier results carry the patient data that came first.",
+        "Find out which patient is right and correct or withdraw earlier results in the PACS. To have the series "
+        "analysed with the corrected data, delete its images here (`dicom-node purge SERIES_UID`) and send all of it "
+        "again.",
+    ),
+    Reason.IMAGES_DELETED: (
+        "Images arrived for a series whose earlier images are no longer in the node, and not all of them came again; "
+        "an earlier report holds for the images that it names.",
+        _RESEND,
     ),
     Reason.HEADER_UNREADABLE: (
         "The header of an image cannot be read.",

@@ -9,6 +9,7 @@ import structlog
 from sqlalchemy.exc import OperationalError
 
 from dicom_node.assembly import assemble_next
+from dicom_node.atna.follow import Follower
 from dicom_node.clock import system_clock
 from dicom_node.delivery import deliver_next
 from dicom_node.destination_settings import DestinationSettings
@@ -16,6 +17,7 @@ from dicom_node.folders import Folders
 from dicom_node.logs import set_up_logs
 from dicom_node.processes import obey_supervisor, spare_what_is_loaded
 from dicom_node.publishing import publish_next
+from dicom_node.retention import Retention
 from dicom_node.settings import Settings
 from storage.database import Database, open_database
 from storage.durable import remove_temporary_files
@@ -70,7 +72,9 @@ def _stages(db: Database, folders: Folders, settings: Settings) -> dict[str, Cal
         return lambda: deliver_next(db, destination, settings, folders.results, name, system_clock)
 
     deliveries = {f"delivery-{one.name}": deliver_to(one) for one in settings.destinations}
-    return {"assembly": assemble, "publishing": publish, **deliveries}
+    audit = {"audit-messages": Follower(db, settings, system_clock).follow} if settings.atna.enabled else {}
+    retain = Retention(db, folders, settings, system_clock)
+    return {"assembly": assemble, "publishing": publish, "retention": retain, **deliveries, **audit}
 
 
 class _Bells:

@@ -23,6 +23,7 @@ from dicom_node.association import (
 )
 from dicom_node.errors import NodeError
 from dicom_node.store_file import StoreAnswer, store_file
+from dicom_node.tls import TlsClient
 
 CONNECT_TIMEOUT_S = 10.0
 DIMSE_TIMEOUT_S = 60.0
@@ -40,6 +41,7 @@ class RemoteNode:
     port: int
     connect_timeout_s: float = CONNECT_TIMEOUT_S
     dimse_timeout_s: float = DIMSE_TIMEOUT_S
+    security: TlsClient | None = None
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,7 @@ def send_folder(
     progress: Progress | None = None,
     *,
     sort: bool = False,
+    security: TlsClient | None = None,
 ) -> SendReport:
     """C-STORE every DICOM file in `folder` and below it, in the order in which the folder lists them.
 
@@ -121,11 +124,12 @@ def send_folder(
         called, calling: AE titles of the peer and of this client.
         progress: called with the number of files dealt with and of all files.
         sort: send in the order of the file names.
+        security: for DICOM over TLS.
 
     Raises:
         NodeError: the folder is not there or holds no DICOM file.
     """
-    peer = RemoteNode(called, host, port)
+    peer = RemoteNode(called, host, port, security=security)
     files, skipped = _find_files(folder, sort=sort)
     sending = _Sending(peer, calling, progress or (lambda _done, _total: None), len(files))
     contexts = list(dict.fromkeys(file.context for file in files))

@@ -8,37 +8,30 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
+from dicom_node.atna_settings import AtnaSettings
+from dicom_node.commitment_settings import CommitmentSettings
 from dicom_node.destination_settings import DestinationSettings
 from dicom_node.errors import ConfigurationError, SettingProblem
+from dicom_node.receiver_settings import ReceiverSettings
+from dicom_node.remote_settings import RemoteSettings, check_remotes
+from dicom_node.retention_settings import RetentionSettings
 from dicom_node.setting_types import (
     AETitle,
     Description,
     Keyword,
     Pattern,
-    Port,
     Seconds,
     Table,
     TimeZone,
     as_path,
     as_tuple,
 )
+from dicom_node.tls_settings import TlsSettings, check_tls
 
 
 class NodeSettings(Table):
     ae_title: AETitle = "GLIANET"
     time_zone: TimeZone = ""
-
-
-class ReceiverSettings(Table):
-    host: str = Field("127.0.0.1", min_length=1)
-    port: Port = 11112
-    calling_ae_titles: Annotated[tuple[AETitle, ...], as_tuple] = ()
-    maximum_associations: int = Field(10, ge=1, le=200)
-    maximum_pdu_bytes: int = Field(131072, ge=4096, le=1048576)
-    acse_timeout_s: Seconds = 30.0
-    dimse_timeout_s: Seconds = 60.0
-    network_timeout_s: Seconds = 120.0
-    minimum_free_gib: float = Field(5.0, ge=0.0, le=100000.0)
 
 
 class UrgentRule(Table):
@@ -131,6 +124,7 @@ class ModelSettings(Table):
     maximum_attempts: int = Field(3, ge=1, le=100)
     retry_delay_s: Seconds = 60.0
     lease_s: Seconds = 120.0
+    maximum_series_s: Seconds = 3600.0
 
 
 class ResultsSettings(Table):
@@ -190,20 +184,28 @@ class Settings(Table):
     model: ModelSettings = ModelSettings()
     results: ResultsSettings = ResultsSettings()
     delivery: DeliverySettings = DeliverySettings()
+    commitment: CommitmentSettings = CommitmentSettings()
     destination: Annotated[tuple[DestinationSettings, ...], as_tuple] = ()
+    remote: Annotated[tuple[RemoteSettings, ...], as_tuple] = ()
+    tls: TlsSettings = TlsSettings()
     storage: StorageSettings = StorageSettings()
+    retention: RetentionSettings = RetentionSettings()
     audit: AuditSettings = AuditSettings()
+    atna: AtnaSettings = AtnaSettings()
     log: LogSettings = LogSettings()
 
     @property
     def destinations(self) -> tuple[DestinationSettings, ...]:
-        return self.destination
+        return tuple(one.secured_by(self.tls) for one in self.destination)
 
     @model_validator(mode="after")
     def _check_names(self) -> "Settings":
         names = [destination.name for destination in self.destination]
         if len(set(names)) != len(names):
             raise ValueError("every [[destination]] needs a name of its own")
+        check_remotes(self.remote, self.receiver.calling_ae_titles, self.receiver.tls_port)
+        over_tls = [one.name for one in self.destination if one.tls] + self.commitment.over_tls
+        check_tls(self.tls, self.receiver.tls_port, over_tls)
         return self
 
 
@@ -231,7 +233,8 @@ def _anchored(settings: Settings, base: Path) -> Settings:
     storage = settings.storage.model_copy(update={"folder": base / settings.storage.folder})
     weights = tuple(str(base / name) for name in settings.model.weights)
     model = settings.model.model_copy(update={"weights": weights})
-    return settings.model_copy(update={"storage": storage, "model": model})
+    tls, atna = settings.tls.relative_to(base), settings.atna.relative_to(base)
+    return settings.model_copy(update={"storage": storage, "model": model, "tls": tls, "atna": atna})
 
 
 def _unreadable(path: Path, given: str, accepted: str) -> ConfigurationError:

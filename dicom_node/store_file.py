@@ -6,6 +6,8 @@ from pathlib import Path
 from pynetdicom.association import Association
 from pynetdicom.status import STORAGE_SERVICE_CLASS_STATUS
 
+from dicom_node.withheld import withhold_patient
+
 _LAST_MESSAGE_ID = 65535  # VR US
 
 
@@ -60,4 +62,5 @@ def store_file(association: Association, path: Path, number: int) -> StoreAnswer
         return StoreAnswer(None, "")
     if "Status" not in answer:
         return StoreAnswer(None, "")
-    return StoreAnswer(int(answer.Status), str(answer.get("ErrorComment", "")).strip())
+    comment = str(answer.get("ErrorComment", "")).strip()
+    return StoreAnswer(int(answer.Status), withhold_patient(comment, path))

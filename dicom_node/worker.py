@@ -11,8 +11,9 @@ from dicom_node.analysis import analyse_next
 from dicom_node.clock import system_clock
 from dicom_node.folders import Folders
 from dicom_node.logs import set_up_logs
-from dicom_node.processes import obey_supervisor
+from dicom_node.processes import obey_supervisor, spare_what_is_loaded
 from dicom_node.settings import ModelSettings, Settings
+from dicom_node.time_limit import time_limit
 from glianet.allocator import give_back_freed_memory, keep_freed_memory
 from glianet.errors import GliaNetError
 from glianet.load_model import LoadedModel, load_model
@@ -21,6 +22,8 @@ from glianet.weights_file import DEFAULT_WEIGHTS
 from storage.database import open_database
 from storage.errors import StorageError
 
+NICENESS = 10  # the network takes every core there is; receiving and sending, which need little of them, come first
+
 log = structlog.get_logger(__name__)
 
 
@@ -28,10 +31,11 @@ def run_worker(settings: Settings, commands: Connection) -> None:
     """Load the weights once, then analyse accepted series until told to stop.
 
     Weights that cannot be used fail the series that meet them, each with the reason, and are looked at anew for the
-    next: the worker stays.
+    next: the worker stays. A series that takes longer than [model] maximum_series_s ends the process.
     """
     stop = obey_supervisor(commands)
     set_up_logs(settings.log, "worker")
+    os.nice(NICENESS)
     if settings.model.threads:
         torch.set_num_threads(settings.model.threads)
     keep_freed_memory()
@@ -41,10 +45,12 @@ def run_worker(settings: Settings, commands: Connection) -> None:
     db = open_database(folders.database)
     owner = f"worker:{os.getpid()}:analysis"
     _load_early(load)
+    spare_what_is_loaded()
     log.info("worker ready")  # also where no model is: each series that comes gets the reason
     while not stop.is_set():
         try:
-            worked = analyse_next(db, folders, settings, load, owner, system_clock, stop.is_set)
+            with time_limit(settings.model.maximum_series_s):
+                worked = analyse_next(db, folders, settings, load, owner, system_clock, stop.is_set)
         except StorageError as error:
             log.error("storage does not answer; trying again", stage="analysis", error=str(error))
             worked = False

@@ -13,8 +13,9 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from storage.durable import FILE_MODE, ensure_folder
+from storage.durable import FILE_MODE, ensure_folder, sync_folder
 from storage.errors import ADVICE, CorruptDatabase, DiskFull, StorageError, explained_os_errors
+from storage.lock_holders import lock_holders
 from storage.schema import SCHEMA_REVISION
 
 BUSY_TIMEOUT_S = 30.0  # a write transaction lasts milliseconds; waiting this long means that somebody hangs
@@ -38,13 +39,13 @@ class Database:
             DiskFull, CorruptDatabase, StorageError: the database cannot be written.
         """
         writing = self._engine.execution_options(**{BEGIN_MODE: "IMMEDIATE"})
-        with _explained(self.path), writing.begin() as connection:
+        with explained(self.path), writing.begin() as connection:
             yield connection
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A transaction for reading: sees one committed state, waits for no writer and holds none up."""
-        with _explained(self.path), self._engine.connect() as connection:
+        with explained(self.path), self._engine.connect() as connection:
             yield connection
 
     def close(self) -> None:
@@ -66,7 +67,7 @@ def open_database(path: Path) -> Database:
         _create_private_file(path)
         engine = _make_engine(path)
         try:
-            with _explained(path):
+            with explained(path):
                 _use_write_ahead_log(engine, path)
                 _migrate(engine, path)
         except BaseException:
@@ -87,9 +88,12 @@ def _file_lock(path: Path) -> Iterator[None]:
 
 
 def _create_private_file(path: Path) -> None:
-    """SQLite gives its -wal and -shm files the mode of the database file."""
+    """SQLite gives its -wal and -shm files the mode of the database file. Its name is durable before its content."""
+    if path.exists():
+        return
     with explained_os_errors(path):
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, FILE_MODE))
+        sync_folder(path.parent)
 
 
 def _make_engine(path: Path) -> Engine:
@@ -162,7 +166,7 @@ def _current_revision(engine: Engine) -> str | None:
 
 
 @contextmanager
-def _explained(path: Path) -> Iterator[None]:
+def explained(path: Path) -> Iterator[None]:
     """Raise what SQLite reports about the file as an error of storage; other errors stay as they are."""
     try:
         yield
@@ -181,7 +185,8 @@ def _explain(error: BaseException | None, path: Path) -> StorageError | None:
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return CorruptDatabase(what, where)
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        advice = f"another process has held the database for {BUSY_TIMEOUT_S:.0f} s; look for one that hangs"
+        holders = " and ".join(lock_holders(path)) or "another process"
+        advice = f"{holders} has held the database for {BUSY_TIMEOUT_S:.0f} s; look whether it hangs"
         return StorageError(what, where=where, retry_helps=True, advice=advice)
     if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
         return StorageError(what, where=where, advice=ADVICE[errno.EACCES])

@@ -3,13 +3,16 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, select, update
+from sqlalchemy import ColumnElement, Connection, and_, select, update
 
 from storage.audit import append
 from storage.errors import LostClaim
-from storage.rows import DeliveryRow, ResultObject
+from storage.moves import end_series, fail_series
+from storage.rows import DeliveryRow, ResultObject, SeriesRow, series_row
 from storage.schema import deliveries, results, series
-from storage.states import DeliveryState, check_move
+from storage.states import OPEN_DELIVERY_STATES, DeliveryState, SeriesState, check_move
+
+DELIVERY_FAILED = "delivery-failed"
 
 
 def read_deliveries(connection: Connection, *conditions: ColumnElement[bool]) -> list[DeliveryRow]:
@@ -55,7 +58,7 @@ def move_delivery(
     """
     check_move(row.state, to)
     at_rest = {"lease_owner": None, "lease_expires_at": None, "not_before": None}
-    ended_at = None if to == DeliveryState.PENDING else now
+    ended_at = None if to in OPEN_DELIVERY_STATES else now
     change_delivery(connection, row, **{**at_rest, "state": to, "ended_at": ended_at, **values})
     note_delivery(connection, row, event, detail, actor=actor, now=now)
 
@@ -84,3 +87,34 @@ def note_delivery(
     """Append an audit row about a delivery; its revision and destination are added to the detail."""
     said = {"revision": row.revision, "destination": row.destination, **detail}
     append(connection, event, now, series_instance_uid=row.series_instance_uid, actor=actor, detail=said)
+
+
+def move_series_on(connection: Connection, row: DeliveryRow, *, actor: str, now: datetime) -> None:
+    """The series ends with the last of its deliveries: done, or failed where one of them has.
+
+    Raises LostClaim where the series has been re-opened meanwhile.
+    """
+    of_revision = and_(deliveries.c.series_id == row.series_id, deliveries.c.revision == row.revision)
+    siblings = read_deliveries(connection, of_revision)
+    if any(one.state in OPEN_DELIVERY_STATES for one in siblings):
+        return
+    delivering = _delivering(connection, row)
+    failed = [one for one in siblings if one.state == DeliveryState.FAILED]
+    if failed:
+        reason = "; ".join(f"{one.destination}: {one.last_error}" for one in failed)
+        fail_series(connection, delivering, DELIVERY_FAILED, reason, actor=actor, now=now)
+    else:
+        end_series(connection, delivering, actor=actor, now=now)
+
+
+def _delivering(connection: Connection, row: DeliveryRow) -> SeriesRow:
+    found = connection.execute(
+        select(series).where(
+            series.c.id == row.series_id,
+            series.c.revision == row.revision,
+            series.c.state == SeriesState.DELIVERING,
+        )
+    ).one_or_none()
+    if found is None:
+        raise LostClaim(f"series {row.series_instance_uid}")
+    return series_row(found)

@@ -33,6 +33,25 @@ def write_durable(path: Path, data: bytes) -> None:
         sync_folder(path.parent)
 
 
+def create_durable(path: Path, data: bytes) -> bool:
+    """Write `path` as `write_durable` does, unless it is there already; whether it was written.
+
+    A link never overwrites, so that of two processes one wins, and both find the same whole file. Raises as
+    `write_durable`.
+    """
+    ensure_folder(path.parent)
+    with explained_os_errors(path):
+        temporary = write_temporary(path, data)
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            return False
+        finally:
+            temporary.unlink(missing_ok=True)
+            sync_folder(path.parent)
+        return True
+
+
 def ensure_folder(path: Path) -> None:
     """Make `path` and its missing parents (mode 0700), each durable in the folder above it."""
     with explained_os_errors(path):

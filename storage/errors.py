@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 OUT_OF_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
+NOTHING_CAN_BE_WRITTEN = OUT_OF_SPACE | {errno.EROFS}
 ADVICE = {
     errno.EROFS: "the file system is read-only; look for disk errors in the system log and remount it",
     errno.EACCES: "give the account that runs the node write access to this folder",
@@ -49,7 +50,18 @@ class CorruptDatabase(StorageError):
         super().__init__(
             what,
             where=where,
-            advice="stop the node, keep a copy of the file, check the disk, and restore the last backup",
+            advice="stop the node, keep a copy of its folder, check the disk, and run `dicom-node doctor`",
+        )
+
+
+class UnreadableRow(StorageError):
+    """A row of the audit log is not what this program wrote."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(
+            "this row was changed and cannot be read",
+            where=f"audit row {number}",
+            advice="`dicom-node audit verify` says which rows are intact; keep a copy of the storage folder",
         )
 
 
@@ -83,6 +95,15 @@ class AlreadyRunning(StorageError):
             retry_helps=True,
             advice="stop the other node, or give this one another [storage] folder",
         )
+
+
+def is_of_the_disk(error: BaseException | None) -> bool:
+    """Whether it came of a disk that takes nothing more: whatever was being worked on is not to blame."""
+    while error is not None:
+        if isinstance(error, DiskFull) or (isinstance(error, OSError) and error.errno in NOTHING_CAN_BE_WRITTEN):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from types import MappingProxyType
+from typing import Any
 
 from sqlalchemy import Connection, insert, or_, select, update
 
@@ -111,15 +112,25 @@ def accept(db: Database, claim: SeriesRow, urgent: bool, detail: Mapping[str, ob
         )
 
 
-def refuse(db: Database, claim: SeriesRow, reason_code: str, reason_detail: str, now: datetime) -> None:
-    """COMPLETE or QUEUED -> REFUSED: the series is not analysed, because. Raises LostClaim."""
+def refuse(
+    db: Database,
+    claim: SeriesRow,
+    reason_code: str,
+    reason_detail: str,
+    now: datetime,
+    said: Mapping[str, object] = MappingProxyType({}),
+) -> None:
+    """COMPLETE or QUEUED -> REFUSED: the series is not analysed, because. Raises LostClaim.
+
+    said: more for the audit row.
+    """
     with db.transaction() as connection:
         move_series(
             connection,
             claim,
             SeriesState.REFUSED,
             "series-refused",
-            {"reason": reason_code, "detail": reason_detail},
+            {"reason": reason_code, "detail": reason_detail, **said},
             actor=_actor(claim),
             now=now,
             outcome=Outcome.REFUSED,
@@ -229,18 +240,27 @@ def _insert_deliveries(
 
 
 def postpone(
-    db: Database, claim: SeriesRow, error: str, delay: timedelta, maximum_attempts: int, now: datetime
+    db: Database,
+    claim: SeriesRow,
+    error: str,
+    delay: timedelta,
+    maximum_attempts: int,
+    now: datetime,
+    *,
+    counts: bool = True,
 ) -> None:
     """Let the series rest for `delay` after an error; FAILED when `maximum_attempts` are used up.
 
-    Raises LostClaim.
+    counts: False where the error is the machine's, and the attempt shall not be one of them. Raises LostClaim.
     """
     with db.transaction() as connection:
-        if claim.attempts >= maximum_attempts:
+        if counts and claim.attempts >= maximum_attempts:
             fail_series(connection, claim, ATTEMPTS_USED_UP, error, actor=_actor(claim), now=now)
             return
         detail = {"error": error, "attempts": claim.attempts, "delay_s": delay.total_seconds()}
-        at_rest = {"lease_owner": None, "lease_expires_at": None, "not_before": now + delay}
+        at_rest: dict[str, Any] = {"lease_owner": None, "lease_expires_at": None, "not_before": now + delay}
+        if not counts:
+            at_rest["attempts"] = claim.attempts - 1
         change_series(connection, claim, **at_rest, last_error=error)
         note(connection, claim, "series-postponed", detail, actor=_actor(claim), now=now)
 

@@ -98,9 +98,9 @@ def fail_series(
 
 def end_series(connection: Connection, row: SeriesRow, *, actor: str, now: datetime) -> None:
     """Close a series whose results have all been delivered, or that has none to deliver."""
-    if row.outcome == Outcome.ANALYSED:
-        move_series(connection, row, SeriesState.DONE, "series-done", {}, actor=actor, now=now)
-    else:
-        move_series(
-            connection, row, SeriesState.NOT_ANALYSED, "series-not-analysed", {}, actor=actor, now=now
-        )
+    to, event = (
+        (SeriesState.DONE, "series-done")
+        if row.outcome == Outcome.ANALYSED
+        else (SeriesState.NOT_ANALYSED, "series-not-analysed")
+    )
+    move_series(connection, row, to, event, {}, actor=actor, now=now, ended_at=now)

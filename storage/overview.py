@@ -9,15 +9,19 @@ from sqlalchemy import ColumnElement, Connection, and_, case, func, select
 from storage.database import Database
 from storage.rows import SeriesRow, series_row
 from storage.schema import deliveries, series
-from storage.states import ENDED_STATES, DeliveryState, SeriesState
+from storage.states import ENDED_STATES, OPEN_DELIVERY_STATES, DeliveryState, SeriesState
 
 
 @dataclass(frozen=True)
 class DestinationOverview:
-    """The deliveries to one destination; `oldest_pending_since` is when the results were published."""
+    """The deliveries to one destination; `stored` are those whose commitment is waited for.
+
+    `oldest_pending_since` is when the results of the oldest that is pending or stored were published.
+    """
 
     destination: str
     pending: int
+    stored: int
     delivered: int
     failed: int
     withdrawn: int
@@ -70,7 +74,7 @@ def _oldest_waiting(connection: Connection) -> SeriesRow | None:
 
 
 def _destinations(connection: Connection) -> tuple[DestinationOverview, ...]:
-    pending_since = case((deliveries.c.state == DeliveryState.PENDING, deliveries.c.created_at))
+    pending_since = case((deliveries.c.state.in_(OPEN_DELIVERY_STATES), deliveries.c.created_at))
     query = (
         select(
             deliveries.c.destination,
@@ -96,7 +100,7 @@ def _last_error(connection: Connection, destination: str) -> str | None:
         select(deliveries.c.last_error)
         .where(
             deliveries.c.destination == destination,
-            deliveries.c.state.in_([DeliveryState.PENDING, DeliveryState.FAILED]),
+            deliveries.c.state.in_([*OPEN_DELIVERY_STATES, DeliveryState.FAILED]),
             deliveries.c.last_error.is_not(None),
         )
         .order_by(deliveries.c.id.desc())

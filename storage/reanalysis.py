@@ -5,7 +5,7 @@ from datetime import datetime
 from storage.database import Database
 from storage.errors import StorageError, UnknownSeries
 from storage.reception import begin_revision
-from storage.series import find_series
+from storage.series import count_missing, find_series
 from storage.states import ENDED_STATES
 
 
@@ -13,7 +13,7 @@ def reanalyse(db: Database, series_instance_uid: str, actor: str, now: datetime)
     """Have an ended series assembled, decided on and analysed afresh, as its next revision; which that is.
 
     Results of earlier revisions stay where they are. Raises UnknownSeries, and StorageError where the series is still
-    being worked on.
+    being worked on, or its images were deleted.
     """
     with db.transaction() as connection:
         row = find_series(connection, series_instance_uid)
@@ -25,6 +25,13 @@ def reanalyse(db: Database, series_instance_uid: str, actor: str, now: datetime)
                 where=series_instance_uid,
                 retry_helps=True,
                 advice="wait until it has ended",
+            )
+        if row.source_purged_at is not None:
+            missing = count_missing(connection, row.id)
+            raise StorageError(
+                f"{missing} of its images are not here any more (since {row.source_purged_at:%Y-%m-%d})",
+                where=series_instance_uid,
+                advice="send the whole series again: it is then analysed as soon as it is complete",
             )
         begin_revision(connection, row, "series-reanalysed", {}, actor, now)
     return row.revision + 1

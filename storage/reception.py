@@ -5,15 +5,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import ColumnElement, Connection, delete, insert, select, update
 
 from storage.database import Database
 from storage.moves import change_series, move_series, note
 from storage.rows import SeriesRow
 from storage.schema import deliveries, instances, series
-from storage.series import find_series
+from storage.series import count_missing, find_series
 from storage.spool import Arrival, is_conflict_path
-from storage.states import DeliveryState, SeriesState
+from storage.states import OPEN_DELIVERY_STATES, DeliveryState, SeriesState
 
 PATHS_PER_QUERY = 500
 
@@ -28,6 +28,8 @@ FORGET_DECISION = {
     "weights_sha256": None,
     "lesion_count": None,
     "concluded_at": None,
+    "ended_at": None,
+    "results_purged_at": None,
 }
 
 
@@ -55,30 +57,48 @@ def record_instances(db: Database, received: Sequence[ReceivedInstance], now: da
 
     So a batch may be recorded again after a crash, and files that a crash left without a row may be recorded
     as they are found. A new instance of a series that is past RECEIVING re-opens it: next revision, lease and
-    decision dropped, deliveries that were not sent yet withdrawn.
+    decision dropped, deliveries that were not sent yet withdrawn. An instance whose file was deleted is new when
+    it comes again; a duplicate that came while its file was still there was deleted with it.
     """
     with db.transaction() as connection:
-        known = _known_paths(connection, [instance.path for instance in received])
+        arrived = {one.path for one in received if one.arrival != Arrival.DUPLICATE}
+        paths = [one.path for one in received]
+        known = _known_paths(connection, paths) | (_purged_paths(connection, paths) - arrived)
         for of_one_series in _by_series(received):
             _record_series(connection, of_one_series, known, now)
 
 
 def unregistered(db: Database, spool_files: Iterable[str]) -> list[str]:
-    """Those spool paths that have no row: a crash came between file and row."""
+    """Those spool paths that have no row: a crash came between file and row.
+
+    Files whose deletion was interrupted have theirs.
+    """
     missing: list[str] = []
     with db.read() as connection:
         for paths in _chunks(spool_files):
-            known = _known_paths(connection, paths)
+            known = _known_paths(connection, paths) | _paths_in_deletion(connection, paths)
             missing.extend(path for path in paths if path not in known)
     return missing
 
 
 def _known_paths(connection: Connection, paths: Sequence[str]) -> set[str]:
+    return _paths_where(connection, paths, instances.c.purged_at.is_(None))
+
+
+def _purged_paths(connection: Connection, paths: Sequence[str]) -> set[str]:
+    return _paths_where(connection, paths, instances.c.purged_at.is_not(None))
+
+
+def _paths_in_deletion(connection: Connection, paths: Sequence[str]) -> set[str]:
+    in_deletion = select(series.c.id).where(series.c.source_deletion.is_not(None))
+    return _paths_where(connection, paths, instances.c.purged_at.is_not(None), instances.c.series_id.in_(in_deletion))
+
+
+def _paths_where(connection: Connection, paths: Sequence[str], *conditions: ColumnElement[bool]) -> set[str]:
     found: set[str] = set()
     for chunk in _chunks(paths):
-        found.update(
-            connection.execute(select(instances.c.path).where(instances.c.path.in_(chunk))).scalars()
-        )
+        query = select(instances.c.path).where(instances.c.path.in_(chunk), *conditions)
+        found.update(connection.execute(query).scalars())
     return found
 
 
@@ -112,6 +132,7 @@ def _record_series(
         row = _reopen(connection, row, fresh[0], now)
     conflicts = [one for one in fresh if is_conflict_path(one.path)]
     if fresh:
+        _replace_purged(connection, row, fresh, now)
         _insert(connection, row, fresh)
     if row.state == SeriesState.RECEIVING:
         _update(connection, row, [*fresh, *again], len(fresh) - len(conflicts), bool(conflicts))
@@ -182,11 +203,31 @@ def _withdraw(connection: Connection, row: SeriesRow, now: datetime) -> list[str
     """The destinations that are not to be sent the results of the revision that ends here."""
     withdrawn = connection.execute(
         update(deliveries)
-        .where(deliveries.c.series_id == row.id, deliveries.c.state == DeliveryState.PENDING)
+        .where(deliveries.c.series_id == row.id, deliveries.c.state.in_(OPEN_DELIVERY_STATES))
         .values(state=DeliveryState.WITHDRAWN, lease_owner=None, lease_expires_at=None, ended_at=now)
         .returning(deliveries.c.destination)
     )
     return sorted(withdrawn.scalars())
+
+
+def _replace_purged(connection: Connection, row: SeriesRow, fresh: list[ReceivedInstance], now: datetime) -> None:
+    """Rows whose files were deleted give way to those of the files that came again."""
+    digests = {one.path: one.sha256 for one in fresh}
+    back: dict[str, str] = {}
+    for paths in _chunks(digests):
+        purged = instances.c.path.in_(paths) & instances.c.purged_at.is_not(None)
+        rows = connection.execute(delete(instances).where(purged).returning(instances.c.path, instances.c.sha256))
+        back |= {one.path: one.sha256 for one in rows}
+    if not back:
+        return
+    missing = count_missing(connection, row.id)
+    detail = {
+        "instances": len(back),
+        "with_other_content": sum(digests[path] != sha256 for path, sha256 in back.items()),
+        "still_missing": missing,
+    }
+    change_series(connection, row, source_purged_at=row.source_purged_at if missing else None)
+    note(connection, row, "instances-returned", detail, actor=fresh[0].calling_ae_title, now=now)
 
 
 def _insert(connection: Connection, row: SeriesRow, fresh: list[ReceivedInstance]) -> None:

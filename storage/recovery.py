@@ -1,33 +1,43 @@
-"""Recovery: what a process that is gone had claimed is free again."""
+"""Recovery: what a process that is gone had claimed is free again, and a clock that was set back holds nothing up."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from sqlalchemy import Column, ColumnElement, Connection, or_, select
+from sqlalchemy import Column, ColumnElement, Connection, or_, select, update
 
+from storage.audit import append
 from storage.database import Database
 from storage.delivery_moves import change_delivery, note_delivery, read_deliveries
 from storage.moves import change_series, fail_series, note
 from storage.rows import SeriesRow, series_row
-from storage.schema import deliveries, series
+from storage.schema import audit, deliveries, series
+from storage.states import SeriesState
 
 ACTOR = "node"
 WORKER_CRASHED = "worker-crashed"
+TIME_LIMIT = "time-limit"
 
 
 def release_leases(
-    db: Database, owner_prefix: str | None, now: datetime, crashed: bool, maximum_crashes: int = 3
+    db: Database,
+    owner_prefix: str | None,
+    now: datetime,
+    crashed: bool,
+    maximum_crashes: int = 3,
+    *,
+    overtime: bool = False,
 ) -> list[str]:
     """Free what a process held that is gone; the UIDs of the series that were worked on or delivered.
 
     `owner_prefix` names one owner ("router:17", together with its parts "router:17:...") or, with a colon at
     its end, every owner of a kind ("worker:"); None is everybody, for the start of a node. The interrupted
     attempt does not count as one. With `crashed`, a series that was worked on counts a crash, and fails for
-    the reason "worker-crashed" at `maximum_crashes`.
+    the reason "worker-crashed" at `maximum_crashes`; "time-limit" where this time, with `overtime`, the process
+    was ended because it had worked on it for too long.
     """
     with db.transaction() as connection:
         held = _held_series(connection, owner_prefix)
         for row in held:
-            _release_series(connection, row, now, crashed, maximum_crashes)
+            _release_series(connection, row, now, crashed, maximum_crashes, overtime)
         sending = _release_deliveries(connection, owner_prefix, now)
     return list(dict.fromkeys([*(row.series_instance_uid for row in held), *sending]))
 
@@ -46,7 +56,7 @@ def _owned_by(lease_owner: Column[str], owner_prefix: str | None) -> ColumnEleme
 
 
 def _release_series(
-    connection: Connection, row: SeriesRow, now: datetime, crashed: bool, maximum_crashes: int
+    connection: Connection, row: SeriesRow, now: datetime, crashed: bool, maximum_crashes: int, overtime: bool
 ) -> None:
     crashes = row.crashes + int(crashed)
     attempts = max(0, row.attempts - 1)
@@ -54,11 +64,13 @@ def _release_series(
         connection, row, lease_owner=None, lease_expires_at=None, attempts=attempts, crashes=crashes
     )
     detail = {"state": row.state, "owner": row.lease_owner, "crashed": crashed, "crashes": crashes}
+    detail |= {"overtime": True} if overtime else {}
     note(connection, row, "lease-released", detail, actor=ACTOR, now=now)
     if crashed and crashes >= maximum_crashes:
         freed = series_row(connection.execute(select(series).where(series.c.id == row.id)).one())
-        reason = f"the process that worked on it died {crashes} times"
-        fail_series(connection, freed, WORKER_CRASHED, reason, actor=ACTOR, now=now)
+        code, last = (TIME_LIMIT, ", the last time because it took too long") if overtime else (WORKER_CRASHED, "")
+        reason = f"the process that worked on it died {crashes} times{last}"
+        fail_series(connection, freed, code, reason, actor=ACTOR, now=now)
 
 
 def _release_deliveries(connection: Connection, owner_prefix: str | None, now: datetime) -> list[str]:
@@ -68,3 +80,31 @@ def _release_deliveries(connection: Connection, owner_prefix: str | None, now: d
         change_delivery(connection, row, lease_owner=None, lease_expires_at=None, attempts=attempts)
         note_delivery(connection, row, "lease-released", {"owner": row.lease_owner}, actor=ACTOR, now=now)
     return [row.series_instance_uid for row in held]
+
+
+def newest_time(db: Database) -> datetime | None:
+    """When the newest row of the audit log was written, by the clock of then; None where there is none."""
+    with db.read() as connection:
+        at = connection.execute(select(audit.c.at).order_by(audit.c.number.desc()).limit(1)).scalar_one_or_none()
+    return None if at is None else datetime.fromisoformat(at)
+
+
+def follow_clock(db: Database, back: timedelta, now: datetime) -> None:
+    """The clock was set back by `back`: what was to happen at a time happens as much earlier by the new clock.
+
+    Otherwise a series would wait for its quiet time, a postponed one for its next try, as much longer.
+    """
+    with db.transaction() as connection:
+        for table in (series, deliveries):
+            for column in (table.c.not_before, table.c.lease_expires_at):
+                _move_back(connection, column, back)
+        receiving = series.c.state == SeriesState.RECEIVING
+        for column in (series.c.first_received_at, series.c.last_received_at):
+            connection.execute(update(series).where(receiving, column > now).values({column: now}))
+        append(connection, "clock-set-back", now, actor=ACTOR, detail={"seconds": round(back.total_seconds(), 1)})
+
+
+def _move_back(connection: Connection, column: Column[datetime], back: timedelta) -> None:
+    table = column.table
+    for key, then in connection.execute(select(table.c.id, column).where(column.is_not(None))).all():
+        connection.execute(update(table).where(table.c.id == key).values({column: then - back}))

@@ -4,6 +4,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, select
 
+from storage.commitment import supersede
 from storage.database import Database
 from storage.delivery_moves import move_delivery, read_deliveries
 from storage.moves import move_series, note
@@ -68,4 +69,7 @@ def _retry_delivery(connection: Connection, row: DeliveryRow, actor: str, now: d
         now=now,
         attempts=0,
         last_error=None,
+        asked=0,
+        committed=None,
     )
+    supersede(connection, row, now)

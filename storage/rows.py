@@ -14,6 +14,8 @@ class SeriesRow:
     """A series as it stood when it was read.
 
     `reason_code` says why it was refused or has failed; a retry brings back that of the refusal, if any.
+    `source_purged_at`: when images were deleted that have not come again; `results_purged_at`: when results and
+    findings were. `source_deletion`, `results_deletion`: the revision up to which files are still being deleted.
     """
 
     id: int
@@ -45,11 +47,19 @@ class SeriesRow:
     lesion_count: int | None
     concluded_at: datetime | None
     last_error: str | None
+    ended_at: datetime | None
+    source_purged_at: datetime | None
+    results_purged_at: datetime | None
+    source_deletion: int | None
+    results_deletion: int | None
 
 
 @dataclass(frozen=True)
 class InstanceRow:
-    """A received instance; `path` is below the spool; `conflict`: other bytes came first under its UID."""
+    """A received instance; `path` is below the spool; `conflict`: other bytes came first under its UID.
+
+    `purged_at`: when its file was deleted; None where the file is there.
+    """
 
     id: int
     series_id: int
@@ -65,6 +75,7 @@ class InstanceRow:
     calling_ae_title: str
     address: str | None
     received_at: datetime
+    purged_at: datetime | None
 
 
 def series_row(row: Row[Any]) -> SeriesRow:
@@ -74,7 +85,10 @@ def series_row(row: Row[Any]) -> SeriesRow:
 
 @dataclass(frozen=True)
 class ResultObject:
-    """An encoded DICOM object of the results; `path` is relative to the folder of results."""
+    """An encoded DICOM object of the results; `path` is relative to the folder of results.
+
+    `purged_at`: when its file was deleted; None where the file is there.
+    """
 
     role: str
     sop_class_uid: str
@@ -83,6 +97,7 @@ class ResultObject:
     path: str
     sha256: str
     size: int
+    purged_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -90,6 +105,8 @@ class DeliveryRow:
     """The results of one revision of a series on their way to one destination; the UIDs are the source's.
 
     `objects` are those of the revision's results whose role is in `roles`; all of them where that is None.
+    `committed` are the SOP Instance UIDs that the destination has said to keep, `asked` how often it was asked
+    since it took the objects, `transaction_uid` and `requested_at` the newest time that it was.
     """
 
     id: int
@@ -107,5 +124,16 @@ class DeliveryRow:
     statuses: list[dict[str, Any]] | None
     last_error: str | None
     created_at: datetime
+    first_tried_at: datetime | None
     ended_at: datetime | None
+    asked: int
+    committed: list[str] | None
+    transaction_uid: str | None
+    requested_at: datetime | None
     objects: tuple[ResultObject, ...]
+
+    @property
+    def outstanding(self) -> tuple[ResultObject, ...]:
+        """The objects that are to be sent or asked for: all but those that are committed."""
+        kept = frozenset(self.committed or ())
+        return tuple(one for one in self.objects if one.sop_instance_uid not in kept)

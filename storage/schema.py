@@ -1,6 +1,7 @@
 """The tables, for building statements. What the database itself enforces stands in migrations/versions."""
 
 from datetime import UTC, datetime
+from enum import StrEnum
 
 from sqlalchemy import (
     JSON,
@@ -16,9 +17,9 @@ from sqlalchemy import (
     TypeDecorator,
 )
 
-from storage.states import DeliveryState, Outcome, SeriesState
+from storage.states import CommitmentOutcome, DeliveryState, Outcome, RequestState, SeriesState
 
-SCHEMA_REVISION = "0002"  # the newest file in migrations/versions
+SCHEMA_REVISION = "0005"  # the newest file in migrations/versions
 
 TIME_FORMAT = "%Y-%m-%dT%H:%M:%S.%fZ"  # of fixed width, so that text order is time order
 
@@ -43,7 +44,7 @@ def time_text(time: datetime) -> str:
     return time.astimezone(UTC).strftime(TIME_FORMAT)
 
 
-def _state(kind: type[SeriesState] | type[DeliveryState] | type[Outcome]) -> Enum:
+def _state(kind: type[StrEnum]) -> Enum:
     return Enum(kind, native_enum=False, create_constraint=False, values_callable=list)
 
 
@@ -81,6 +82,11 @@ series = Table(
     Column("lesion_count", Integer),
     Column("concluded_at", UtcDateTime),
     Column("last_error", Text),
+    Column("ended_at", UtcDateTime),
+    Column("source_purged_at", UtcDateTime),
+    Column("results_purged_at", UtcDateTime),
+    Column("source_deletion", Integer),
+    Column("results_deletion", Integer),
 )
 
 instances = Table(
@@ -100,6 +106,7 @@ instances = Table(
     Column("calling_ae_title", String),
     Column("address", String),
     Column("received_at", UtcDateTime),
+    Column("purged_at", UtcDateTime),
 )
 
 results = Table(
@@ -116,6 +123,7 @@ results = Table(
     Column("sha256", String),
     Column("size", Integer),
     Column("created_at", UtcDateTime),
+    Column("purged_at", UtcDateTime),
 )
 
 deliveries = Table(
@@ -134,6 +142,41 @@ deliveries = Table(
     Column("statuses", JSON(none_as_null=True)),
     Column("last_error", Text),
     Column("created_at", UtcDateTime),
+    Column("first_tried_at", UtcDateTime),
+    Column("ended_at", UtcDateTime),
+    Column("asked", Integer),
+    Column("committed", JSON(none_as_null=True)),
+    Column("transaction_uid", String),
+    Column("requested_at", UtcDateTime),
+)
+
+# What destinations were asked to commit to, and what they said.
+commitments = Table(
+    "commitments",
+    metadata,
+    Column("transaction_uid", String, primary_key=True),
+    Column("delivery_id", Integer),
+    Column("sop_instance_uids", JSON),
+    Column("requested_at", UtcDateTime),
+    Column("outcome", _state(CommitmentOutcome)),
+    Column("ended_at", UtcDateTime),
+)
+
+# What others asked this node to commit to, and whether they were told.
+commitment_requests = Table(
+    "commitment_requests",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("transaction_uid", String),
+    Column("calling_ae_title", String),
+    Column("address", String),
+    Column("instances", JSON),
+    Column("state", _state(RequestState)),
+    Column("duplicate", Boolean),
+    Column("attempts", Integer),
+    Column("not_before", UtcDateTime),
+    Column("last_error", Text),
+    Column("received_at", UtcDateTime),
     Column("ended_at", UtcDateTime),
 )
 

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, and_, func, or_, select
+from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
 
 from storage.database import Database
 from storage.errors import UnknownSeries
@@ -12,7 +12,16 @@ from storage.rows import InstanceRow, SeriesRow, series_row
 from storage.schema import instances, series
 from storage.states import SeriesState
 
-__all__ = ["InstanceRow", "SeriesRow", "complete_series", "get_series", "instance_paths", "list_series"]
+__all__ = [
+    "InstanceRow",
+    "SeriesRow",
+    "complete_series",
+    "get_series",
+    "instance_paths",
+    "kept_instances",
+    "list_series",
+    "missing_instances",
+]
 
 ACTOR = "assembly"
 
@@ -46,11 +55,33 @@ def list_series(
 
 
 def instance_paths(db: Database, series_id: int) -> list[InstanceRow]:
-    """All instances of a series in the order of their SOP Instance UIDs, those in conflict too."""
+    """The instances of a series that are here, in the order of their SOP Instance UIDs, those in conflict too."""
     query = (
         select(instances)
-        .where(instances.c.series_id == series_id)
+        .where(_is_here(series_id))
         .order_by(instances.c.sop_instance_uid, instances.c.conflict, instances.c.path)
+    )
+    with db.read() as connection:
+        return [InstanceRow(**row._asdict()) for row in connection.execute(query)]
+
+
+def missing_instances(db: Database, series_id: int) -> int:
+    """How many instances of a series were deleted here and have not come again: without them it is a fragment."""
+    with db.read() as connection:
+        return count_missing(connection, series_id)
+
+
+def count_missing(connection: Connection, series_id: int) -> int:
+    """`missing_instances`, in a transaction of the caller's. A copy that was in conflict need not come again."""
+    missing = and_(instances.c.purged_at.is_not(None), instances.c.conflict.is_(False))
+    query = select(func.count()).select_from(instances).where(instances.c.series_id == series_id, missing)
+    return connection.execute(query).scalar_one()
+
+
+def kept_instances(db: Database, sop_instance_uids: Collection[str]) -> list[InstanceRow]:
+    """The instances with these UIDs that lie durable in the spool: those that were deleted are not among them."""
+    query = select(instances).where(
+        instances.c.sop_instance_uid.in_(sop_instance_uids), instances.c.purged_at.is_(None)
     )
     with db.read() as connection:
         return [InstanceRow(**row._asdict()) for row in connection.execute(query)]
@@ -77,10 +108,14 @@ def _complete(connection: Connection, row: SeriesRow, now: datetime) -> None:
     detail = {
         "instances": row.instance_count,
         "announced_instances": row.announced_instances,
-        "bytes": connection.execute(select(size).where(instances.c.series_id == row.id)).scalar_one(),
+        "bytes": connection.execute(select(size).where(_is_here(row.id))).scalar_one(),
         "conflicting": row.conflicting,
         "sender_ae_title": row.sender_ae_title,
         "sender_address": row.sender_address,
         "study_instance_uid": row.study_instance_uid,
     }
     move_series(connection, row, SeriesState.COMPLETE, "series-complete", detail, actor=ACTOR, now=now)
+
+
+def _is_here(series_id: int) -> ColumnElement[bool]:
+    return and_(instances.c.series_id == series_id, instances.c.purged_at.is_(None))

@@ -2,15 +2,24 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import sha256
 from pathlib import Path
 
-from storage.durable import FOLDER_MODE, ensure_folder, sync_folder, write_temporary
+from storage.durable import (
+    FOLDER_MODE,
+    TEMPORARY_SUFFIX,
+    ensure_folder,
+    sync_folder,
+    write_temporary,
+)
 from storage.errors import explained_os_errors
+from storage.folder_lock import lock_folder
 
 SUFFIX = ".dcm"
+DELETED_SUFFIX = ".deleted"  # of a series' folder whose files are garbage
 KEY_LENGTH = 32  # hexadecimal digits of a hashed UID: 128 bits
 CONFLICT_MARK_LENGTH = 16
 REMEMBERED_FOLDERS = 10_000
@@ -57,12 +66,11 @@ class Spool:
             DiskFull: no space is left; nothing was kept.
             StorageError: the operating system refused for another reason.
         """
-        folder, name = _key(series_instance_uid), _key(sop_instance_uid)
+        folder, name = series_folder(series_instance_uid), _key(sop_instance_uid)
         digest = sha256(body).hexdigest()
         first = f"{folder}/{name}{SUFFIX}"
         beside = f"{folder}/{name}.{digest[:CONFLICT_MARK_LENGTH]}{SUFFIX}"
-        with explained_os_errors(self._root / folder):
-            self._ensure_series_folder(folder)
+        with explained_os_errors(self._root / folder), self._held(folder):
             if self._place(first, head, body):
                 path, arrival = first, Arrival.NEW
             elif self._holds(first, head, body):
@@ -82,9 +90,26 @@ class Spool:
         if not self._root.is_dir():
             return
         for folder in os.scandir(self._root):
-            if folder.is_dir():
-                names = (entry.name for entry in os.scandir(folder.path))
-                yield from (f"{folder.name}/{name}" for name in names if name.endswith(SUFFIX))
+            if folder.is_dir() and not folder.name.endswith((DELETED_SUFFIX, TEMPORARY_SUFFIX)):
+                yield from self.files_of(folder.name)
+
+    def files_of(self, folder: str) -> Iterator[str]:
+        """Relative paths of all whole instances in the folder of one series; none where it is not there."""
+        with suppress(FileNotFoundError):
+            names = [entry.name for entry in os.scandir(self._root / folder)]
+            yield from (f"{folder}/{name}" for name in names if name.endswith(SUFFIX))
+
+    @contextmanager
+    def _held(self, folder: str) -> Iterator[None]:
+        """The series' folder is there, and nobody takes it away meanwhile."""
+        self._ensure_series_folder(folder)
+        while (descriptor := lock_folder(self._root / folder, exclusive=False)) is None:
+            self._durable_folders.discard(folder)  # its files were deleted since
+            self._ensure_series_folder(folder)
+        try:
+            yield
+        finally:
+            os.close(descriptor)
 
     def _ensure_series_folder(self, folder: str) -> None:
         """Once per series and process the root is fsynced, even when another process made the folder."""
@@ -123,6 +148,11 @@ class Spool:
 def is_conflict_path(relative: str) -> bool:
     """Whether a spool path holds bytes that came after others of the same SOP Instance UID."""
     return "." in Path(relative).name.removesuffix(SUFFIX)
+
+
+def series_folder(series_instance_uid: str) -> str:
+    """The name of the folder that holds the files of a series, here and below findings and results."""
+    return _key(series_instance_uid)
 
 
 def _key(uid: str) -> str:

@@ -23,12 +23,32 @@ class SeriesState(StrEnum):
 
 
 class DeliveryState(StrEnum):
-    """Where the results of one revision of a series stand with one destination."""
+    """Where the results of one revision of a series stand with one destination.
+
+    STORED: every object was taken, and the destination is yet to say that it keeps them (PS3.4 annex J).
+    """
 
     PENDING = "PENDING"
+    STORED = "STORED"
     DELIVERED = "DELIVERED"
     FAILED = "FAILED"
     WITHDRAWN = "WITHDRAWN"
+
+
+class CommitmentOutcome(StrEnum):
+    """What came of asking a destination to commit itself; none while its report is waited for."""
+
+    COMMITTED = "committed"
+    FAILED = "failed"
+    SUPERSEDED = "superseded"  # another report came first, or the delivery has moved on
+
+
+class RequestState(StrEnum):
+    """Where the answer to somebody who asked this node to commit itself stands."""
+
+    OPEN = "OPEN"
+    REPORTED = "REPORTED"
+    FAILED = "FAILED"
 
 
 class Outcome(StrEnum):
@@ -45,6 +65,9 @@ _D = DeliveryState
 CLAIMABLE_STATES = frozenset({_S.COMPLETE, _S.QUEUED, _S.ANALYSED, _S.REFUSED})
 FAILING_STATES = CLAIMABLE_STATES | {_S.DELIVERING}
 ENDED_STATES = frozenset({_S.DONE, _S.NOT_ANALYSED, _S.FAILED})
+
+# Those that are still on their way: worked on under a lease, withdrawn when the series is re-opened.
+OPEN_DELIVERY_STATES = frozenset({_D.PENDING, _D.STORED})
 
 # Every state but RECEIVING also leads to RECEIVING: a late instance re-opens the series as a new revision.
 LEGAL_SERIES_MOVES: Mapping[SeriesState, frozenset[SeriesState]] = MappingProxyType(
@@ -63,7 +86,8 @@ LEGAL_SERIES_MOVES: Mapping[SeriesState, frozenset[SeriesState]] = MappingProxyT
 
 LEGAL_DELIVERY_MOVES: Mapping[DeliveryState, frozenset[DeliveryState]] = MappingProxyType(
     {
-        _D.PENDING: frozenset({_D.DELIVERED, _D.FAILED, _D.WITHDRAWN}),
+        _D.PENDING: frozenset({_D.STORED, _D.DELIVERED, _D.FAILED, _D.WITHDRAWN}),
+        _D.STORED: frozenset({_D.DELIVERED, _D.PENDING, _D.FAILED, _D.WITHDRAWN}),  # PENDING: sent again
         _D.FAILED: frozenset({_D.PENDING}),
         _D.DELIVERED: frozenset(),
         _D.WITHDRAWN: frozenset(),

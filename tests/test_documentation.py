@@ -3,6 +3,7 @@
 import re
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import BaseModel
@@ -11,24 +12,32 @@ from typer.testing import CliRunner
 from dicom_node.cli import app
 from dicom_node.destination_settings import DestinationSettings
 from dicom_node.failures import FAILURES
+from dicom_node.remote_settings import RemoteSettings
 from dicom_node.settings import Settings
 from training.cli import app as training_app
 
 REPOSITORY = Path(__file__).parents[1]
 GUIDE = (REPOSITORY / "docs" / "admin-guide.md").read_text(encoding="utf-8")
+LISTED = {"destination": DestinationSettings, "remote": RemoteSettings}  # arrays of tables
 
 
 def keys_of_settings() -> set[str]:
     keys = set()
     for table, field in Settings.model_fields.items():
-        model = DestinationSettings if table == "destination" else field.annotation
+        model = LISTED.get(table, field.annotation)
         assert model is not None and issubclass(model, BaseModel)
         keys |= {f"{table}.{key}" for key in model.model_fields}
     return keys
 
 
+def tables_of_config() -> dict[str, Any]:
+    """With the examples that stand in comments: a `#` without a space behind it."""
+    text = (REPOSITORY / "config.toml").read_text(encoding="utf-8")
+    return tomllib.loads(re.sub(r"^#(?=\[|\w+ = )", "", text, flags=re.MULTILINE))
+
+
 def keys_of_config() -> set[str]:
-    tables = tomllib.loads((REPOSITORY / "config.toml").read_text(encoding="utf-8"))
+    tables = tables_of_config()
     keys = set()
     for table, content in tables.items():
         keys |= {f"{table}.{key}" for key in (content[0] if isinstance(content, list) else content)}
@@ -51,15 +60,15 @@ def test_the_guide_explains_every_code_of_a_failure() -> None:
 def test_every_key_in_config_is_explained() -> None:
     """One line of explanation behind (or, for a list over several lines, at the end of) each setting."""
     text = (REPOSITORY / "config.toml").read_text(encoding="utf-8")
-    for line in re.findall(r"^\w+ = .*$", text, flags=re.MULTILINE):
+    for line in re.findall(r"^#?\w+ = .*$", text, flags=re.MULTILINE):
         assert "#" in line or line.endswith("["), line
 
 
 def test_guide_states_the_defaults() -> None:
-    tables = tomllib.loads((REPOSITORY / "config.toml").read_text(encoding="utf-8"))
+    tables = tables_of_config()
     for key, stated in re.findall(r"^\| `([a-z]+\.[a-z_0-9]+)` \| `([^`]*)` \|", GUIDE, flags=re.MULTILINE):
         table, name = key.split(".")
-        content = tables[table][0] if table == "destination" else tables[table]
+        content = tables[table][0] if table in LISTED else tables[table]
         assert tomllib.loads(f"value = {stated}")["value"] == content[name], key
 
 

@@ -10,13 +10,19 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
 
 from pydicom.datadict import tag_for_keyword
 from rich.console import Console
 from rich.text import Text
 
+from dicom_node.clock import system_clock
+from dicom_node.commands.check_access import LOOPBACK, check_access
+from dicom_node.commands.check_atna import check_atna
+from dicom_node.commands.check_commitment import check_commitment
+from dicom_node.commands.checks import Check
 from dicom_node.commands.running_node import find_running_node
 from dicom_node.destination_settings import DestinationSettings
 from dicom_node.result_kinds import STATEMENTS
@@ -27,7 +33,6 @@ from storage.durable import free_bytes
 
 GIB = 1024**3
 PROBE_TIMEOUT_S = 120.0  # importing torch on a cold disk takes its time
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
 EVERY_ADDRESS = ("0.0.0.0", "::")
 NO_STATEMENT = (
     "gets neither report nor key_images nor pdf: of a series without a candidate, or not analysed, it hears nothing"
@@ -63,29 +68,18 @@ except GliaNetError as problem:
 """
 
 
-@dataclass(frozen=True)
-class Check:
-    """One thing that a start needs: what it is, whether it holds, and what was seen."""
-
-    name: str
-    level: str  # "ok", "warning", "error"
-    outcome: str
-
-    @property
-    def failed(self) -> bool:
-        return self.level == "error"
-
-
-def run_checks(settings: Settings, *, echo: bool) -> tuple[Check, ...]:
+def run_checks(settings: Settings, *, echo: bool, now: datetime | None = None) -> tuple[Check, ...]:
     """Everything a start needs, checked without starting; `echo` adds a C-ECHO to every destination."""
     checks = [
         *_check_keywords(settings),
-        _check_port(settings),
-        *_check_senders(settings),
+        *_check_ports(settings),
+        *check_access(settings, now or system_clock()),
         _check_folder(settings),
         _check_weights(settings),
         _check_device(settings),
         *_check_destinations(settings, echo=echo),
+        *check_commitment(settings),
+        *check_atna(settings, now or system_clock(), echo=echo),
     ]
     return tuple(checks)
 
@@ -123,21 +117,29 @@ def _check_keywords(settings: Settings) -> Iterator[Check]:
             yield Check("attributes", "error", f"{keyword} is no attribute keyword of PS3.6")
 
 
-def _check_port(settings: Settings) -> Check:
-    where = f"{settings.receiver.host}:{settings.receiver.port}"
+def _check_ports(settings: Settings) -> Iterator[Check]:
+    receiver = settings.receiver
+    if receiver.accept_plain:
+        yield _check_port("port", receiver.port, settings)
+    if receiver.tls_port:
+        yield _check_port("TLS port", receiver.tls_port, settings)
+
+
+def _check_port(name: str, port: int, settings: Settings) -> Check:
+    where = f"{settings.receiver.host}:{port}"
     try:
-        _listen_once(settings.receiver.host, settings.receiver.port)
+        _listen_once(settings.receiver.host, port)
     except socket.gaierror as error:
         return Check(
-            "port", "error", f"{where} cannot be listened on: receiver.host is no address ({error.strerror})"
+            name, "error", f"{where} cannot be listened on: receiver.host is no address ({error.strerror})"
         )
     except OSError as error:
         running = _running_on(settings.storage.folder) if error.errno == errno.EADDRINUSE else None
         if running is not None:
-            return Check("port", "ok", f"{where} is listened on by this node, which runs (process {running})")
-        advice = _PORT_ADVICE.get(error.errno or 0, "see receiver.host and receiver.port")
-        return Check("port", "error", f"{where} cannot be listened on ({error.strerror}): {advice}")
-    return Check("port", "ok", f"{where} is free, AE title {settings.node.ae_title}")
+            return Check(name, "ok", f"{where} is listened on by this node, which runs (process {running})")
+        advice = _PORT_ADVICE.get(error.errno or 0, "see receiver.host and the ports")
+        return Check(name, "error", f"{where} cannot be listened on ({error.strerror}): {advice}")
+    return Check(name, "ok", f"{where} is free, AE title {settings.node.ae_title}")
 
 
 def _listen_once(host: str, port: int) -> None:
@@ -152,17 +154,6 @@ def _running_on(folder: Path) -> int | None:
         return find_running_node(folder)
     except OSError:  # not ours to read: the check of the folder says so
         return None
-
-
-def _check_senders(settings: Settings) -> Iterator[Check]:
-    if settings.receiver.host in LOOPBACK:
-        yield Check(
-            "senders", "warning", "listens on this machine only: set receiver.host for a scanner's network"
-        )
-    elif not settings.receiver.calling_ae_titles:
-        yield Check(
-            "senders", "warning", "any AE title may send: name the scanners in receiver.calling_ae_titles"
-        )
 
 
 def _check_folder(settings: Settings) -> Check:
@@ -238,8 +229,8 @@ def _check_destinations(settings: Settings, *, echo: bool) -> Iterator[Check]:
     for destination in settings.destinations:
         name = f"destination {destination.name}"
         where = f"{destination.ae_title} at {destination.host}:{destination.port}"
-        own = (settings.node.ae_title, settings.receiver.port)
-        if (destination.ae_title, destination.port) == own and _is_here(destination.host, settings):
+        own = [(settings.node.ae_title, port) for port in (settings.receiver.port, settings.receiver.tls_port)]
+        if (destination.ae_title, destination.port) in own and _is_here(destination.host, settings):
             yield Check(name, "error", f"{where} is this node itself")
         elif echo:
             yield _check_echo(destination, settings)

@@ -4,6 +4,7 @@ import os
 
 from dicom_node.errors import NodeError
 from dicom_node.folders import Folders
+from dicom_node.lost_database import refuse_lost_database
 from dicom_node.settings import Settings
 from storage.database import Database, open_database
 
@@ -17,7 +18,7 @@ def open_node_database(settings: Settings) -> Database:
     """
     path = Folders(settings.storage.folder).database
     try:
-        path.stat()
+        empty = path.stat().st_size == 0
     except PermissionError as error:
         raise _forbidden(path.parent) from error
     except OSError as error:
@@ -26,6 +27,8 @@ def open_node_database(settings: Settings) -> Database:
             where=str(path.parent),
             advice="name the node's own settings with --config; storage.folder says where it works",
         ) from error
+    if empty:
+        refuse_lost_database(Folders(settings.storage.folder))
     if not os.access(path, os.R_OK | os.W_OK):
         raise _forbidden(path)
     return open_database(path)

@@ -1,10 +1,9 @@
 """`dicom-node retry` and `reanalyse`: failed series get another set of tries, ended ones another analysis."""
 
 import json
-import os
-import pwd
 
 from dicom_node.clock import system_clock
+from dicom_node.commands.accounts import calling_account
 from dicom_node.commands.node_database import open_node_database
 from dicom_node.errors import NodeError
 from dicom_node.folders import Folders
@@ -16,7 +15,7 @@ from storage.reanalysis import reanalyse
 def retry_series(settings: Settings, series_instance_uid: str | None, *, as_json: bool) -> None:
     """Put one failed series, or all (None), back into the state in which it failed; audited with the user."""
     db = open_node_database(settings)
-    moved = retry(db, series_instance_uid, _actor(), system_clock())
+    moved = retry(db, series_instance_uid, calling_account(), system_clock())
     if series_instance_uid is not None and not moved:
         raise NodeError(
             f"no failed series {series_instance_uid}",
@@ -32,19 +31,8 @@ def retry_series(settings: Settings, series_instance_uid: str | None, *, as_json
 def reanalyse_series(settings: Settings, series_instance_uid: str, *, as_json: bool) -> None:
     """Have a series that has ended analysed again as its next revision; audited with the user."""
     db = open_node_database(settings)
-    revision = reanalyse(db, series_instance_uid, _actor(), system_clock())
+    revision = reanalyse(db, series_instance_uid, calling_account(), system_clock())
     if as_json:
         print(json.dumps({"series_instance_uid": series_instance_uid, "revision": revision}))
     else:
         print(f"{series_instance_uid} is analysed again, as revision {revision}")
-
-
-def _actor() -> str:
-    """The account, as the kernel knows it, and who took it by sudo, as sudo says."""
-    number = os.getuid()
-    try:
-        name = pwd.getpwuid(number).pw_name
-    except KeyError:  # a container's account without a name
-        name = str(number)
-    taken_by = os.environ.get("SUDO_USER")
-    return f"user:{name} (sudo by {taken_by})" if taken_by else f"user:{name}"

@@ -7,9 +7,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from dicom_node.send import send_folder
+from dicom_node.tls import TlsClient
 
 
-def send_files(folder: Path, host: str, port: int, called: str, calling: str, *, as_json: bool) -> bool:
+def send_files(
+    folder: Path, host: str, port: int, called: str, calling: str, security: TlsClient | None = None, *, as_json: bool
+) -> bool:
     """Send every DICOM file below `folder`; whether all of them were answered Success."""
     console = Console(stderr=True)
     columns = (TextColumn("sending"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -22,6 +25,7 @@ def send_files(folder: Path, host: str, port: int, called: str, calling: str, *,
             called,
             calling,
             lambda done, total: progress.update(task, completed=done, total=total),
+            security=security,
         )
     if as_json:
         print(json.dumps(report.as_dict()))

@@ -9,6 +9,10 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from dicom_node.clock import system_clock
+from dicom_node.commands.audit_status import collect_audit_messages, describe_audit_messages
+from dicom_node.commands.certificates import collect_certificates, describe_certificates
+from dicom_node.commands.commitment_status import collect_requests, describe_delivery, describe_requests
 from dicom_node.commands.node_database import open_node_database
 from dicom_node.commands.running_node import find_running_node
 from dicom_node.errors import NodeError
@@ -38,11 +42,21 @@ def print_status(settings: Settings, *, limit: int, state: str | None, as_json: 
     folders = Folders(settings.storage.folder)
     db = open_node_database(settings)
     if as_json:
-        print(json.dumps(collect_status(db, folders, limit=limit, states=states), default=str, indent=2))
+        status = collect_status(db, folders, limit=limit, states=states)
+        certificates = collect_certificates(settings.tls, system_clock())
+        waiting = collect_audit_messages(db, settings)
+        seen = {**status, "certificates": certificates, "audit_messages": waiting}
+        print(json.dumps(seen, default=str, indent=2))
         return
     console = Console(soft_wrap=True, markup=False, highlight=False)
     console.print(_running(folders, settings))
+    for certificate in describe_certificates(settings.tls, system_clock()):
+        console.print(certificate)
     _print_overview(console, overview(db), [one.name for one in settings.destinations])
+    for line in describe_requests(db):
+        console.print(line)
+    for messages in describe_audit_messages(db, settings):
+        console.print(messages)
     for row in list_series(db, states=states, limit=limit):
         _print_series(console, db, row, _progress(folders))
 
@@ -55,7 +69,13 @@ def collect_status(
     progress = _progress(folders)
     rows = [_as_dict(row, progress) for row in list_series(db, states=states, limit=limit)]
     process = find_running_node(folders.root)
-    return {"process": process, "overview": asdict(overview(db)), "series": rows, "progress": progress}
+    return {
+        "process": process,
+        "overview": asdict(overview(db)),
+        "commitment_requests": collect_requests(db),
+        "series": rows,
+        "progress": progress,
+    }
 
 
 def _state(text: str) -> SeriesState:
@@ -83,7 +103,10 @@ def _running(folders: Folders, settings: Settings) -> Text:
     process = find_running_node(folders.root)
     if process is None:
         return Text("node: not running; what waits goes on at the next start", style="yellow")
-    where = f"{settings.node.ae_title} at {settings.receiver.host}:{settings.receiver.port}"
+    receiver = settings.receiver
+    ports = [f"{receiver.host}:{receiver.port}"] if receiver.accept_plain else []
+    ports += [f"{receiver.host}:{receiver.tls_port} over TLS"] if receiver.tls_port else []
+    where = f"{settings.node.ae_title} at {' and '.join(ports)}"
     return Text(f"node: running (process {process}), {where}")
 
 
@@ -92,7 +115,7 @@ def _print_overview(console: Console, seen: Overview, configured: list[str]) -> 
     console.print(f"series: {counts or 'none yet'}")
     for one in seen.destinations:
         console.print(f"to {one.destination}: {_counts(one)}")
-        if one.destination not in configured and one.pending:
+        if one.destination not in configured and one.pending + one.stored:
             console.print(
                 f"{INDENT}no [[destination]] has this name any more: these wait for ever", style="red"
             )
@@ -102,7 +125,8 @@ def _print_overview(console: Console, seen: Overview, configured: list[str]) -> 
 
 def _counts(one: DestinationOverview) -> str:
     since = f" (since {_time(one.oldest_pending_since)})" if one.oldest_pending_since else ""
-    return f"{one.pending} pending{since}, {one.delivered} delivered, {one.failed} failed"
+    stored = f" {one.stored} waiting for commitment," if one.stored else ""
+    return f"{one.pending} pending{since},{stored} {one.delivered} delivered, {one.failed} failed"
 
 
 def _print_series(console: Console, db: Database, row: SeriesRow, progress: dict[str, Any] | None) -> None:
@@ -115,7 +139,8 @@ def _print_series(console: Console, db: Database, row: SeriesRow, progress: dict
     console.print(f"  {_outcome(row)}".rstrip())
     console.print(f"{INDENT}{row.series_instance_uid}")
     again = f", revision {row.revision}" if row.revision > 1 else ""
-    console.print(f"{INDENT}{row.instance_count} instances from {row.sender_ae_title or '?'}{again}")
+    purged = f", images deleted {_time(row.source_purged_at)}" if row.source_purged_at else ""
+    console.print(f"{INDENT}{row.instance_count} instances from {row.sender_ae_title or '?'}{again}{purged}")
     for line in _waits(db, row):
         console.print(INDENT + line)
 
@@ -127,6 +152,10 @@ def _waits(db: Database, row: SeriesRow) -> Iterator[str]:
     if row.state != SeriesState.DELIVERING:
         return
     for one in deliveries(db, row.id):
+        if one.revision == row.revision and one.state == DeliveryState.STORED:
+            yield describe_delivery(one)
+            if one.last_error:
+                yield f"last error: {one.last_error}"
         if one.revision == row.revision and one.state == DeliveryState.PENDING and one.last_error:
             when = f", next {_time(one.not_before)}" if one.not_before else ""
             tries = "1 try" if one.attempts == 1 else f"{one.attempts} tries"

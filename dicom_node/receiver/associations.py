@@ -2,8 +2,11 @@
 
 import threading
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import cast
+from weakref import WeakKeyDictionary
 
 import structlog
 from pydicom.uid import UID
@@ -15,20 +18,41 @@ from pynetdicom.presentation import PresentationContext
 from dicom_node.clock import Clock
 from dicom_node.network_library import VERIFICATION
 from dicom_node.receiver.contexts import STORAGE_SOP_CLASSES
+from dicom_node.receiver.gate import Gate
 from dicom_node.receiver.registrar import AuditNote, Registrar
+from dicom_node.remote_settings import RemoteSettings
+from dicom_node.remotes import Caller, why_refused
+from dicom_node.tls import SecuredPeer, secured_peer
 
 STORED, DUPLICATES, CONFLICTS, REFUSED, ECHOES = "stored", "duplicates", "conflicts", "refused", "echoes"
+
+_PERMANENT, _BY_THE_USER, _CALLING_AE_TITLE = 1, 1, 3  # PS3.8 section 9.3.4: result, source, reason
 
 log = structlog.get_logger(__name__)
 
 
-class AssociationBook:
-    """Counts what each open association brought; a row goes to the audit log when it ends or is rejected."""
+@dataclass(frozen=True)
+class Welcome:
+    """Who may come in, and the gate that those who may not are counted at."""
 
-    def __init__(self, registrar: Registrar, clock: Clock, *, record_echoes: bool) -> None:
+    calling_ae_titles: Sequence[str]
+    remotes: Sequence[RemoteSettings]
+    gate: Gate
+
+
+class AssociationBook:
+    """Says who may come in, and counts what each open association brought.
+
+    A row goes to the audit log when an association ends or is rejected.
+    """
+
+    def __init__(self, registrar: Registrar, clock: Clock, welcome: Welcome, *, record_echoes: bool) -> None:
         self._registrar = registrar
         self._clock = clock
+        self._welcome = welcome
         self._record_echoes = record_echoes
+        self._certificates: WeakKeyDictionary[Association, SecuredPeer] = WeakKeyDictionary()
+        self._objections: WeakKeyDictionary[Association, str] = WeakKeyDictionary()
         self._open: dict[Association, tuple[datetime, Counter[str]]] = {}
         self._lock = threading.Lock()
 
@@ -36,6 +60,8 @@ class AssociationBook:
     def handlers(self) -> list[evt.EventHandlerType]:
         """What pynetdicom is to call, and when."""
         return [
+            (evt.EVT_CONN_OPEN, self._opened),
+            (evt.EVT_REQUESTED, self._requested),
             (evt.EVT_ACCEPTED, self._accepted),
             (evt.EVT_ACSE_SENT, self._answered),
             (evt.EVT_RELEASED, lambda event: self._ended(event.assoc, "released")),
@@ -53,8 +79,27 @@ class AssociationBook:
         for association in list(self._open):
             self._ended(association, "ended by the receiver")
 
+    def _opened(self, event: evt.Event) -> None:
+        connection = event.assoc.dul.socket
+        peer = None if connection is None else secured_peer(connection.socket)
+        if peer is not None:
+            self._certificates[event.assoc] = peer
+
+    def _requested(self, event: evt.Event) -> None:
+        """Before anything is negotiated; which of title, address and certificate is wrong the caller is not told."""
+        association = event.assoc
+        request = cast(A_ASSOCIATE, association.requestor.primitive)
+        certificate = self._certificates.get(association)
+        caller = Caller(str(request.calling_ae_title), association.requestor.address, certificate)
+        objection = why_refused(caller, self._welcome.calling_ae_titles, self._welcome.remotes)
+        if objection is not None:
+            self._objections[association] = objection
+            association.acse.send_reject(_PERMANENT, _BY_THE_USER, _CALLING_AE_TITLE)
+            association.kill()
+
     def _accepted(self, event: evt.Event) -> None:
         association = event.assoc
+        self._welcome.gate.accepted(association.requestor.address)
         with self._lock:
             self._open[association] = (self._clock(), Counter())
         log.info("association accepted", **sender_of(association))
@@ -74,9 +119,17 @@ class AssociationBook:
             "address": event.assoc.requestor.address,
             "called_ae_title": request.called_ae_title,
         }
-        log.warning("association rejected", reason=answer.reason_str, **sender)
-        detail = {**sender, "result": answer.result_str, "reason": answer.reason_str}
-        self._registrar.note(AuditNote("association-rejected", sender["calling_ae_title"], detail))
+        why = {"why": self._objections[event.assoc]} if event.assoc in self._objections else {}
+        log.warning("association rejected", reason=answer.reason_str, **sender, **why)
+        if answer.result != _PERMANENT or self._welcome.gate.rejected(sender["address"]):
+            said = {"result": answer.result_str, "reason": answer.reason_str}
+            detail = {**sender, **said, **why, **self._secured_by(event.assoc)}
+            self._registrar.note(AuditNote("association-rejected", sender["calling_ae_title"], detail))
+
+    def _secured_by(self, association: Association) -> dict[str, str]:
+        """What is known of a peer that came over TLS."""
+        peer = self._certificates.get(association)
+        return {} if peer is None else {"certificate_subject": peer.subject, "tls": peer.version}
 
     def _ended(self, association: Association, how: str) -> None:
         with self._lock:
@@ -87,6 +140,7 @@ class AssociationBook:
         if self._record_echoes or not _only_verified(association, counts):
             detail = {
                 **sender_of(association),
+                **self._secured_by(association),
                 "since": since.isoformat(),
                 "end": how,
                 STORED: counts[STORED],

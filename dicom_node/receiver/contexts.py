@@ -16,6 +16,7 @@ from pydicom.uid import (
 )
 from pynetdicom.presentation import PresentationContext, build_context
 
+from dicom_node.commitment_messages import STORAGE_COMMITMENT
 from dicom_node.network_library import VERIFICATION
 
 # PS3.4 table B.5-1
@@ -37,6 +38,8 @@ UNCOMPRESSED = (ExplicitVRLittleEndian, ImplicitVRLittleEndian, ExplicitVRBigEnd
 
 
 def supported_contexts() -> list[PresentationContext]:
-    """Verification, and CT storage in every lossless transfer syntax."""
+    """Verification, CT storage in every lossless transfer syntax, and storage commitment in either role."""
     storage = [build_context(sop_class, list(TRANSFER_SYNTAXES)) for sop_class in STORAGE_SOP_CLASSES]
-    return [build_context(VERIFICATION, list(UNCOMPRESSED)), *storage]
+    commitment = build_context(STORAGE_COMMITMENT, list(UNCOMPRESSED))
+    commitment.scu_role = commitment.scp_role = True  # a sender asks, a destination reports
+    return [build_context(VERIFICATION, list(UNCOMPRESSED)), *storage, commitment]

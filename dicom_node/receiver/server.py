@@ -2,23 +2,26 @@
 
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import cast
 
 import structlog
 from pydicom.datadict import tag_for_keyword
 from pynetdicom import AE, evt
 from pynetdicom.association import Association
-from pynetdicom.transport import ThreadedAssociationServer
 
 from dicom_node.clock import system_clock
 from dicom_node.errors import NodeError
 from dicom_node.folders import Folders
 from dicom_node.implementation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from dicom_node.network_library import configure_pynetdicom
-from dicom_node.receiver.associations import ECHOES, AssociationBook
+from dicom_node.receiver.associations import ECHOES, AssociationBook, Welcome
+from dicom_node.receiver.commitment import CommitmentDesk
+from dicom_node.receiver.commitment_reporter import Reporter
 from dicom_node.receiver.contexts import supported_contexts
+from dicom_node.receiver.gate import Gate
+from dicom_node.receiver.handshakes import Handshakes
+from dicom_node.receiver.listener import Listener, start_listener
 from dicom_node.receiver.messages import guard_messages
 from dicom_node.receiver.newcomers import Newcomers
 from dicom_node.receiver.reconcile import reconcile
@@ -32,6 +35,7 @@ from storage.spool import Spool
 
 GIB = 1024**3
 LOOK_AFTER_S = 1.0  # how often the registrar is looked after
+CLOSE_WITHIN_S = 2.0  # a peer that has been rejected keeps its place no longer
 GRACE_S = 2.0  # how long open associations may go on when the receiver is to stop
 
 log = structlog.get_logger(__name__)
@@ -48,23 +52,35 @@ def run_receiver(settings: Settings, stop: threading.Event, ready: Callable[[], 
         if ready is not None:
             ready()
         while not stop.wait(LOOK_AFTER_S):
-            if not receiver.registrar.alive:
-                raise NodeError("the registrar has ended", where="receiver", retry_helps=True)
+            if not receiver.alive:
+                raise NodeError("one of its threads has ended", where="receiver", retry_helps=True)
+            receiver.gate.look_around()
         log.info("receiver stops")
 
 
 class Receiver:
-    """A running receiver: its port, and the registrar that can be waited for."""
+    """A running receiver: its ports (0 where there is none), and the registrar that can be waited for."""
 
-    def __init__(self, server: ThreadedAssociationServer, registrar: Registrar) -> None:
-        self._server = server
-        self.port: int = server.server_address[1]
+    def __init__(
+        self, listeners: Sequence[Listener], gate: Gate, registrar: Registrar, reporter: Reporter
+    ) -> None:
+        self._listeners = listeners
+        self.gate = gate
+        self.port = _port_of(one for one in listeners if one.handshakes is None)
+        self.tls_port = _port_of(one for one in listeners if one.handshakes is not None)
         self.registrar = registrar
+        self._reporter = reporter
+
+    @property
+    def alive(self) -> bool:
+        """Whether the threads that listen, write and report work; an error that they do not know ends them."""
+        listening = all(one.alive for one in self._listeners)
+        return listening and self.registrar.alive and self._reporter.alive
 
     @property
     def associations(self) -> list[Association]:
         """Those that are open, and connections on which none was asked for yet."""
-        return list(self._server.active_associations)
+        return [association for one in self._listeners for association in one.active_associations]
 
 
 @contextmanager
@@ -79,17 +95,23 @@ def open_receiver(settings: Settings) -> Iterator[Receiver]:
     remove_temporary_files(folders.spool)
     reconcile(db, spool, tags, system_clock)
     registrar = Registrar(db, system_clock)
-    book = AssociationBook(registrar, system_clock, record_echoes=settings.audit.record_echoes)
+    gate = Gate(registrar.note, system_clock)
+    welcome = Welcome(settings.receiver.calling_ae_titles, settings.remote, gate)
+    book = AssociationBook(registrar, system_clock, welcome, record_echoes=settings.audit.record_echoes)
     minimum_free_bytes = int(settings.receiver.minimum_free_gib * GIB)
     intake = Intake(spool, folders.spool, registrar, book, system_clock, minimum_free_bytes, tags)
+    reporter = Reporter(db, spool, registrar, settings, system_clock)
+    desk = CommitmentDesk(db, registrar, book, reporter, settings, system_clock)
     try:
-        server = _listen(settings, intake)
-        log.info("receiver ready", host=settings.receiver.host, port=server.server_address[1])
+        listeners = _listen(settings, intake, desk, gate)
+        ports = [one.server_address[1] for one in listeners]
+        log.info("receiver ready", host=settings.receiver.host, port=ports[0], tls_port=settings.receiver.tls_port)
         try:
-            yield Receiver(server, registrar)
+            yield Receiver(listeners, gate, registrar, reporter)
         finally:
-            _end(server, book)
+            _end(listeners, book, gate)
     finally:
+        reporter.close()
         registrar.close()
         db.close()
 
@@ -106,33 +128,53 @@ def _tags(keywords: tuple[str, ...]) -> tuple[int, ...]:
     return tuple(tag for tag in tags.values() if tag is not None)
 
 
-def _listen(settings: Settings, intake: Intake) -> ThreadedAssociationServer:
+def _port_of(listeners: Iterable[Listener]) -> int:
+    return next((int(one.server_address[1]) for one in listeners), 0)
+
+
+def _listen(settings: Settings, intake: Intake, desk: CommitmentDesk, gate: Gate) -> list[Listener]:
+    """On the plain port, the TLS port, or both, with one limit on associations for all."""
     receiver = settings.receiver
-    handlers: list[evt.EventHandlerType] = [
+    entity, handlers = _entity(settings), _handlers(receiver, intake, desk)
+    ports: list[tuple[int, Handshakes | None]] = [(receiver.port, None)] if receiver.accept_plain else []
+    if receiver.tls_port:
+        most = receiver.maximum_associations
+        ports.append((receiver.tls_port, Handshakes(settings.tls, most, receiver.acse_timeout_s)))
+    listeners: list[Listener] = []
+    for port, handshakes in ports:
+        try:
+            resolved = socket.getaddrinfo(receiver.host, port, type=socket.SOCK_STREAM)[0][4]
+            address = (str(resolved[0]), port)
+            guards = (gate, intake.registrar, handshakes)
+            listeners.append(start_listener(entity, address, supported_contexts(), handlers, *guards))
+        except OSError as error:
+            for one in listeners:
+                one.shutdown()
+            raise _cannot_listen(f"{receiver.host}:{port}", error) from error
+    return listeners
+
+
+def _handlers(receiver: ReceiverSettings, intake: Intake, desk: CommitmentDesk) -> list[evt.EventHandlerType]:
+    return [
         (evt.EVT_CONN_OPEN, _opened, [receiver.acse_timeout_s]),
         (evt.EVT_CONN_OPEN, Newcomers(max(1, receiver.maximum_associations // 2)).opened),
+        (evt.EVT_REQUESTED, _requested),
         (evt.EVT_ACCEPTED, _accepted, [receiver.network_timeout_s]),
         (evt.EVT_CONN_CLOSE, _let_go),
         (evt.EVT_C_ECHO, _echo, [intake.associations]),
         (evt.EVT_C_STORE, store_instance, [intake]),
         *intake.associations.handlers,
+        *desk.handlers,
     ]
-    try:
-        resolved = socket.getaddrinfo(receiver.host, receiver.port, type=socket.SOCK_STREAM)[0][4]
-        server = _entity(settings).start_server(
-            (str(resolved[0]), receiver.port),
-            block=False,
-            evt_handlers=handlers,
-            contexts=supported_contexts(),
-        )
-        return cast(ThreadedAssociationServer, server)
-    except OSError as error:
-        raise NodeError(
-            f"cannot listen: {error.strerror}",
-            where=f"{receiver.host}:{receiver.port}",
-            retry_helps=True,
-            advice="check receiver.host and receiver.port, and whether another program listens there",
-        ) from error
+
+
+def _cannot_listen(where: str, error: OSError) -> NodeError:
+    return NodeError(
+        f"cannot listen: {error.strerror}",
+        where=where,
+        retry_helps=True,
+        advice="check receiver.host and the ports, and whether another program listens there",
+    )
 
 
 def _entity(settings: Settings) -> AE:
@@ -146,7 +188,6 @@ def _entity(settings: Settings) -> AE:
     entity.dimse_timeout = receiver.dimse_timeout_s
     entity.network_timeout = receiver.network_timeout_s
     entity.require_called_aet = True
-    entity.require_calling_aet = list(receiver.calling_ae_titles)
     return entity
 
 
@@ -156,6 +197,11 @@ def _opened(event: evt.Event, timeout_s: float) -> None:
         read_in_bulk(connection)
         limit_silence(connection, timeout_s)
         guard_messages(event.assoc)
+
+
+def _requested(event: evt.Event) -> None:
+    """From here on ARTIM (PS3.8 section 9.1.5) is what a rejected or released peer has for closing its connection."""
+    event.assoc.dul.artim_timer.timeout = CLOSE_WITHIN_S
 
 
 def _accepted(event: evt.Event, timeout_s: float) -> None:
@@ -178,10 +224,11 @@ def _echo(event: evt.Event, associations: AssociationBook) -> int:
     return SUCCESS
 
 
-def _end(server: ThreadedAssociationServer, book: AssociationBook) -> None:
+def _end(listeners: Sequence[Listener], book: AssociationBook, gate: Gate) -> None:
     """Take no new association, let the open ones go on for a moment, abort what is left."""
-    server.shutdown()
-    associations: list[Association] = server.active_associations
+    for listener in listeners:
+        listener.shutdown()
+    associations = [association for one in listeners for association in one.active_associations]
     for association in associations:
         association.join(GRACE_S / len(associations))
     for association in associations:
@@ -189,3 +236,4 @@ def _end(server: ThreadedAssociationServer, book: AssociationBook) -> None:
             association.abort()
             association.join(GRACE_S)
     book.close()
+    gate.look_around(closing=True)

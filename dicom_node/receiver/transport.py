@@ -2,6 +2,7 @@
 
 import math
 import socket
+import ssl
 import struct
 import time
 from functools import partial
@@ -27,9 +28,11 @@ def read_in_bulk(connection: AssociationSocket) -> None:
 def limit_silence(connection: AssociationSocket, timeout_s: float) -> None:
     """End the connection of a peer that takes longer to send a PDU, silent or byte by byte, or to read one.
 
-    The kernel's timeout: with Python's own, every read would poll first.
+    The kernel's timeout: with Python's own, every read would poll first. TLS knows only that one.
     """
-    if connection.socket is not None:
+    if isinstance(connection.socket, ssl.SSLSocket):
+        connection.socket.settimeout(timeout_s)
+    elif connection.socket is not None:
         seconds, rest = divmod(timeout_s, 1)
         timeval = _TIMEVAL.pack(int(seconds), int(rest * 1e6))
         connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeval)
@@ -45,10 +48,11 @@ def _receive(peer: socket.socket, wanted: int) -> bytearray:
     if wanted > LARGEST_PDU:
         raise OSError(f"the peer announced a PDU of {wanted} bytes; {LARGEST_PDU} are the most")
     started = time.monotonic()
+    flags = 0 if isinstance(peer, ssl.SSLSocket) else socket.MSG_WAITALL  # TLS reads a record of 16 KiB at most
     buffer = bytearray(wanted)
     view, filled = memoryview(buffer), 0
     while filled < wanted:
-        received = peer.recv_into(view[filled:], flags=socket.MSG_WAITALL)
+        received = peer.recv_into(view[filled:], flags=flags)
         if received == 0:
             view.release()
             return buffer[:filled]
@@ -61,6 +65,8 @@ def _receive(peer: socket.socket, wanted: int) -> bytearray:
 
 def _patience_s(peer: socket.socket) -> float:
     """What `limit_silence` set, less a clock's grain; 0 where nothing is set."""
+    if isinstance(peer, ssl.SSLSocket):
+        return 0.9 * (peer.gettimeout() or 0.0)
     seconds, microseconds = _TIMEVAL.unpack(
         peer.getsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _TIMEVAL.size)
     )

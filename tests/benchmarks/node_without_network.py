@@ -19,7 +19,7 @@ import structlog
 from dicom_node.daemon import PROCESSES, serve
 from dicom_node.settings import Settings, load_settings
 from glianet.scores import RiskGrid, Scores
-from glianet.tiling import patch_starts
+from glianet.tiling import PATCH_SIZE, patch_starts
 from glianet.volume import Volume
 
 PLANTED_HU = 300
@@ -34,7 +34,7 @@ def score_planted(volume: Volume, _model: object, settings: object, progress: Ca
     probability = np.zeros(volume.shape, np.float32)
     for plane, hu in zip(probability, volume.hu, strict=True):
         plane[hu == PLANTED_HU] = SCORE
-    starts = tuple(patch_starts(length) for length in volume.shape)
+    starts = tuple(patch_starts(max(length, PATCH_SIZE)) for length in volume.shape)
     risks = np.full([len(one) for one in starts], 0.5, np.float32)
     progress(1, 1)
     scores = Scores(

@@ -1,4 +1,6 @@
+import errno
 import json
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -198,6 +200,24 @@ def test_errors_that_may_pass_are_tried_again_ever_later_and_then_set_aside(
     row = pipeline.row(series)
     assert (row.state, row.reason_code) == (SeriesState.FAILED, "attempts-used-up")
     assert "no room for a patch" in str(row.last_error)
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS])
+def test_a_disk_that_takes_nothing_is_waited_for_and_uses_up_no_tries(
+    pipeline: Pipeline, series: HeadSeries, after_patch: dict[int, Callable[[], object]], number: int
+) -> None:
+    def refuse() -> None:
+        raise OSError(number, os.strerror(number))
+
+    after_patch[1] = refuse
+    for _ in range(2 * pipeline.settings.model.maximum_attempts):
+        assert analyse(pipeline)
+        row = pipeline.row(series)
+        assert (row.state, row.attempts) == (SeriesState.QUEUED, 0) and row.not_before is not None
+        pipeline.clock.now = row.not_before
+    del after_patch[1]
+    assert analyse(pipeline)
+    assert pipeline.row(series).state == SeriesState.ANALYSED
 
 
 def test_weights_that_cannot_be_used_fail_the_series_at_once_and_the_next_is_looked_at(

@@ -1,12 +1,14 @@
+import hmac
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pydicom import dcmread
 
 from dicom_node import assembly
 from dicom_node.reasons import Reason
 from storage.states import SeriesState
-from tests.support.head_series import change
+from tests.support.head_series import HeadSeries, change
 from tests.support.pipeline import Pipeline, open_pipeline, small_series
 
 
@@ -14,6 +16,14 @@ from tests.support.pipeline import Pipeline, open_pipeline, small_series
 def pipeline(tmp_path: Path) -> Iterator[Pipeline]:
     with open_pipeline(tmp_path / "node") as opened:
         yield opened
+
+
+def keyed_hash(pipeline: Pipeline, series: HeadSeries) -> str:
+    """Of the Patient ID, by RFC 2104 with the key that the node made."""
+    patient_id = str(dcmread(series.files[0]).PatientID)
+    key = (pipeline.folders.root / "patient-hash.key").read_bytes()
+    assert len(key) == 32
+    return hmac.new(key, patient_id.encode(), "sha256").hexdigest()
 
 
 def test_a_series_is_left_alone_until_it_is_quiet(pipeline: Pipeline, tmp_path: Path) -> None:
@@ -37,7 +47,8 @@ def test_an_accepted_series_waits_for_the_worker_with_what_was_seen(
     row = pipeline.row(series)
     assert (row.urgent, row.lease_owner, row.reason_code) == (False, None, None)
     (accepted,) = pipeline.audit("series-accepted")
-    assert accepted.detail == {"revision": 1, "urgent": False, "slices": 8, "rows": 14, "columns": 12}
+    seen = {"revision": 1, "urgent": False, "slices": 8, "rows": 14, "columns": 12}
+    assert accepted.detail == {**seen, "patient_hash": keyed_hash(pipeline, series)}
     assert not pipeline.assemble(), "nothing is left to decide"
 
 
@@ -58,14 +69,16 @@ def test_a_series_that_breaks_a_rule_is_refused_with_its_code(pipeline: Pipeline
     assert pipeline.assemble()
     row = pipeline.row(series)
     assert (row.state, row.reason_code) == (SeriesState.REFUSED, Reason.TOO_FEW_SLICES)
+    (refused,) = pipeline.audit("series-refused")
+    assert refused.detail["patient_hash"] == keyed_hash(pipeline, series)
     assert row.reason_detail == "3 slices, at least 4"
     assert row.concluded_at == pipeline.clock()
 
 
-def test_a_series_in_conflict_is_refused_without_a_look_at_it(pipeline: Pipeline, tmp_path: Path) -> None:
+def test_a_series_in_conflict_is_refused(pipeline: Pipeline, tmp_path: Path) -> None:
     series = small_series(tmp_path)
     pipeline.receive(series.files)
-    change(series.files[2], lambda image: setattr(image, "PatientSex", "F"))
+    change(series.files[2], lambda image: setattr(image, "SeriesDescription", "another"))
     pipeline.receive(series.files[2:3])
     pipeline.quiet()
     pipeline.assemble()

@@ -13,11 +13,11 @@ from dicom_node.daemon import serve
 from dicom_node.processes import ORPHANED_EXIT_STATUS
 from dicom_node.settings import Settings, StorageSettings
 from storage.audit import entries
-from storage.errors import AlreadyRunning
+from storage.errors import AlreadyRunning, DiskFull
 from storage.jobs import claim_series
 from storage.node_lock import NodeLock
 from storage.states import SeriesState
-from tests.support.children import deaf, doomed, obedient
+from tests.support.children import deaf, doomed, obedient, overdue
 from tests.support.pipeline import Pipeline, open_pipeline, small_series
 from tests.support.waiting import wait_until
 
@@ -94,6 +94,7 @@ def test_each_death_in_a_row_doubles_the_wait_and_a_long_life_resets_it(
         child.process.join(DEADLINE_S)
         clock[0] = child.started_at + lived_s
         daemon._restart_the_dead([child], pipeline.db)
+        daemon._note_deaths([child], pipeline.db)
         assert child.restart_at is not None
         waits.append(child.restart_at - clock[0])
         clock[0] = child.restart_at
@@ -116,9 +117,52 @@ def test_a_death_releases_what_the_process_held_and_counts_against_the_series(
     child.process.join(DEADLINE_S)
     owner = f"{name}:{child.process.pid}:analysis"
     assert claim_series(pipeline.db, SeriesState.QUEUED, owner, pipeline.clock(), timedelta(hours=1))
-    daemon._note_death(child, pipeline.db)
+    daemon._restart_the_dead([child], pipeline.db)
+    daemon._note_deaths([child], pipeline.db)
     row = pipeline.row(series)
     assert (row.lease_owner, row.crashes, row.attempts) == (None, 1, 0)
+
+
+def test_a_death_that_cannot_be_noted_is_noted_later_and_ends_no_node(
+    pipeline: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    child = start(pipeline, doomed, monkeypatch)
+    child.process.join(DEADLINE_S)
+    with monkeypatch.context() as full:
+        full.setattr(daemon, "record", lambda *_, **__: _refuse())
+        daemon._restart_the_dead([child], pipeline.db)
+        daemon._note_deaths([child], pipeline.db)
+    assert (len(child.deaths), list(entries(pipeline.db, event="process-died"))) == (1, [])
+    daemon._note_deaths([child], pipeline.db)
+    assert [row.detail["exit_status"] for row in entries(pipeline.db, event="process-died")] == [3]
+    assert child.deaths == []
+
+
+def _refuse() -> None:
+    raise DiskFull("node.sqlite3")
+
+
+@pytest.mark.parametrize(("target", "code"), [(overdue, "time-limit"), (doomed, "worker-crashed")])
+def test_a_process_that_takes_too_long_is_told_from_one_that_dies(
+    pipeline: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: object, code: str
+) -> None:
+    """It is ended by the kernel, holding Python's lock in a library that never returns."""
+    series = small_series(tmp_path)
+    pipeline.receive(series.files)
+    pipeline.quiet()
+    pipeline.assemble()
+    for _ in range(3):
+        child = start(pipeline, target, monkeypatch)
+        owner = f"worker:{child.process.pid}:analysis"
+        assert claim_series(pipeline.db, SeriesState.QUEUED, owner, pipeline.clock(), timedelta(hours=1))
+        child.process.join(DEADLINE_S)
+        daemon._restart_the_dead([child], pipeline.db)
+        daemon._note_deaths([child], pipeline.db)
+    row = pipeline.row(series)
+    assert (row.state, row.reason_code) == (SeriesState.FAILED, code)
+    assert {entry.detail.get("overtime", False) for entry in entries(pipeline.db, event="process-died")} == {
+        code == "time-limit"
+    }
 
 
 def test_a_start_frees_what_an_earlier_node_held_and_removes_half_written_files(

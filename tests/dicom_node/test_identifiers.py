@@ -31,8 +31,14 @@ def test_derived_uid_keeps_parts_apart() -> None:
 
 
 def test_instances_digest_knows_no_order() -> None:
-    assert digest_of_instances(["1.2", "1.3"]) == digest_of_instances(["1.3", "1.2"])
-    assert digest_of_instances(["1.2", "1.3"]) != digest_of_instances(["1.2", "1.3", "1.4"])
+    one, two, three = ("1.2", "aa"), ("1.3", "bb"), ("1.4", "cc")
+    assert digest_of_instances([one, two]) == digest_of_instances([two, one])
+    assert digest_of_instances([one, two]) != digest_of_instances([one, two, three])
+
+
+def test_instances_digest_changes_with_the_content_of_an_image() -> None:
+    assert digest_of_instances([("1.2", "aa")]) != digest_of_instances([("1.2", "ab")])
+    assert digest_of_instances([("1.2", "aa"), ("1.3", "bb")]) != digest_of_instances([("1.2", "bb"), ("1.3", "aa")])
 
 
 def test_fingerprint_changes_with_every_parameter() -> None:

@@ -161,24 +161,26 @@ def test_without_a_destination_the_results_stay_and_the_series_is_done(tmp_path:
         assert set(result_files(pipeline)) == {"seg.dcm", "sr.dcm"}
 
 
-def test_a_full_disk_postpones_and_in_the_end_sets_aside(
+def test_a_full_disk_postpones_for_as_long_as_it_is_full(
     pipeline: Pipeline, analysed: HeadSeries, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """It is nothing of the series: no attempt counts, and the series goes on by itself when there is space."""
+
     def refuse(path: Path, data: bytes) -> None:
         raise DiskFull(str(path))
 
-    monkeypatch.setattr(publishing, "write_durable", refuse)
-    for attempt in (1, 2):
-        assert pipeline.publish()
-        row = pipeline.row(analysed)
-        assert (row.state, row.attempts) == (SeriesState.ANALYSED, attempt)
-        assert not pipeline.publish(), "not before its time"
-        assert row.not_before is not None
-        pipeline.clock.now = row.not_before
+    with monkeypatch.context() as full:
+        full.setattr(publishing, "write_durable", refuse)
+        for _ in range(publishing.MAXIMUM_ATTEMPTS + 1):
+            assert pipeline.publish()
+            row = pipeline.row(analysed)
+            assert (row.state, row.attempts) == (SeriesState.ANALYSED, 0)
+            assert "no space is left" in (row.last_error or "")
+            assert not pipeline.publish(), "not before its time"
+            assert row.not_before is not None
+            pipeline.clock.now = row.not_before
     assert pipeline.publish()
-    row = pipeline.row(analysed)
-    assert (row.state, row.failed_from) == (SeriesState.FAILED, SeriesState.ANALYSED)
-    assert "no space is left" in (row.last_error or "")
+    assert pipeline.row(analysed).state == SeriesState.DELIVERING
 
 
 def test_findings_that_are_gone_are_an_error_that_is_told(pipeline: Pipeline, analysed: HeadSeries) -> None:

@@ -13,7 +13,7 @@ from storage.jobs import retry
 from storage.outbox import claim_delivery, delivered, deliveries
 from storage.states import DeliveryState, SeriesState
 from tests.support.head_series import HeadSeries
-from tests.support.pipeline import LEASE, Pipeline, accepted, one_lesion, open_pipeline, refused
+from tests.support.pipeline import LEASE, Pipeline, accepted, no_lesion, one_lesion, open_pipeline, refused
 
 PACS: dict[str, Any] = {"ae_title": "PACS", "host": "127.0.0.1", "port": 4242}
 STANDARD = {**PACS, "name": "standard"}
@@ -79,7 +79,7 @@ def test_a_form_that_fails_holds_up_only_who_wants_it(tmp_path: Path, monkeypatc
     with open_pipeline(tmp_path / "node", destination=[STANDARD, ENHANCED]) as pipeline:
         series = accepted(pipeline, tmp_path)
         pipeline.conclude(series, one_lesion(series))
-        assert publish_to_the_last(pipeline, series) == {"old": ["seg"], "standard": ["seg", "sr"]}
+        assert publish_to_the_last(pipeline, series) == {"old": [], "standard": ["seg", "sr"]}, "no SEG without words"
         old, standard = deliveries(pipeline.db, pipeline.row(series).id)
         assert (old.state, standard.state) == (DeliveryState.FAILED, DeliveryState.PENDING)
         take(pipeline, "standard")
@@ -91,18 +91,6 @@ def test_a_form_that_fails_holds_up_only_who_wants_it(tmp_path: Path, monkeypatc
         assert list(published(pipeline)["unserved"]) == ["old"]
 
 
-def test_a_retry_sends_what_could_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(encode_results, "encode_report", all_but("enhanced", encode_results.encode_report))
-    with open_pipeline(tmp_path / "node", destination=[STANDARD, ENHANCED]) as pipeline:
-        series = accepted(pipeline, tmp_path)
-        pipeline.conclude(series, one_lesion(series))
-        publish_to_the_last(pipeline, series)
-        take(pipeline, "standard")
-        assert retry(pipeline.db, series.uid, "user:jo", pipeline.clock()) == [series.uid]
-        take(pipeline, "old")
-        assert pipeline.row(series).state == SeriesState.DONE
-
-
 def test_a_delivery_without_anything_to_send_is_not_retried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(encode_results, "encode_refusal", all_but("enhanced", encode_results.encode_refusal))
     with open_pipeline(tmp_path / "node", destination=[STANDARD, ENHANCED]) as pipeline:
@@ -111,6 +99,49 @@ def test_a_delivery_without_anything_to_send_is_not_retried(tmp_path: Path, monk
         take(pipeline, "standard")
         assert pipeline.row(series).state == SeriesState.FAILED
         assert retry(pipeline.db, series.uid, "user:jo", pipeline.clock()) == []
+        assert pipeline.row(series).state == SeriesState.FAILED
+
+
+def test_a_segmentation_stands_without_the_report_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the same form, for a destination of overlays alone."""
+    monkeypatch.setattr(encode_results, "encode_report", all_but("enhanced", encode_results.encode_report))
+    overlay = {**PACS, "name": "overlay", "report": "off"}
+    with open_pipeline(tmp_path / "node", destination=[overlay, ENHANCED]) as pipeline:
+        series = accepted(pipeline, tmp_path)
+        pipeline.conclude(series, one_lesion(series))
+        assert publish_to_the_last(pipeline, series) == {"old": [], "overlay": ["seg"]}
+
+
+def test_a_segmentation_that_fails_is_missed_by_who_wants_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encode = encode_results.encode_segmentations
+
+    def all_but_labelmaps(*arguments: Any) -> Any:
+        if arguments[-1].kind == "labelmap":
+            raise NodeError("not today", where="labelmap")
+        return encode(*arguments)
+
+    monkeypatch.setattr(encode_results, "encode_segmentations", all_but_labelmaps)
+    overlay = {**PACS, "name": "overlay", "report": "off", "segmentation_type": "labelmap"}
+    with open_pipeline(tmp_path / "node", destination=[STANDARD, overlay]) as pipeline:
+        series = accepted(pipeline, tmp_path)
+        pipeline.conclude(series, one_lesion(series))
+        assert publish_to_the_last(pipeline, series) == {"overlay": [], "standard": ["seg", "sr"]}
+        take(pipeline, "standard")
+        assert pipeline.row(series).state == SeriesState.FAILED
+
+
+def test_where_the_only_one_to_be_told_is_unserved_the_series_is_not_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing was found, so that the other destination, of overlays, gets nothing either."""
+    monkeypatch.setattr(encode_results, "encode_report", all_but("enhanced", encode_results.encode_report))
+    overlay = {**PACS, "name": "overlay", "report": "off", "segmentation_type": "labelmap"}
+    with open_pipeline(tmp_path / "node", destination=[ENHANCED, overlay]) as pipeline:
+        series = accepted(pipeline, tmp_path)
+        pipeline.conclude(series, no_lesion(series))
+        assert publish_to_the_last(pipeline, series) == {}
         assert pipeline.row(series).state == SeriesState.FAILED
 
 

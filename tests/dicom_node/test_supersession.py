@@ -10,9 +10,11 @@ import pytest
 from pydicom import Dataset, dcmread
 from pydicom.uid import EnhancedSRStorage
 
-from dicom_node.encoding import key_images
+from dicom_node import publishing
+from dicom_node.encoding import encode_results, key_images
 from dicom_node.encoding.pages.sheet import Picture
 from glianet.findings import Findings
+from storage.jobs import release_leases
 from storage.outbox import claim_delivery, delivered, deliveries, earlier_deliveries
 from storage.reanalysis import reanalyse
 from storage.rows import DeliveryRow
@@ -202,3 +204,100 @@ def test_pages_say_that_they_replace_earlier_ones(tmp_path: Path, monkeypatch: p
     first, second = footers
     assert len(first) == 1
     assert second[1:] == ["Replaces earlier results about the same series."]
+
+
+def test_other_findings_are_another_analysis(pipeline: Pipeline, series: HeadSeries) -> None:
+    """The same weights and settings, but another machine or program: no report must say what another one found."""
+    first = last_report(pipeline, series)
+    reanalyse(pipeline.db, series.uid, "user:jo", pipeline.clock())
+    pipeline.quiet()
+    pipeline.assemble()
+    pipeline.conclude(series, replace(no_lesion(series), weights_sha256="ab" * 32))
+    pipeline.publish()
+    second = last_report(pipeline, series)
+    assert [one.role for one in last_delivery(pipeline, series).objects] == ["sr"]
+    assert second.SOPInstanceUID != first.SOPInstanceUID
+    assert replaced_by(second) == {first.SOPInstanceUID}
+    summaries = [item.TextValue for item in second.ContentSequence if item.ValueType == "TEXT"]
+    assert any("No aneurysm candidate found" in text for text in summaries)
+
+
+def test_who_was_told_of_an_analysis_is_told_that_it_no_longer_holds(tmp_path: Path) -> None:
+    """A refusal that would not be worth a report by itself: a second phase came under the same Series Instance UID."""
+    with open_pipeline(tmp_path / "node", destination=[{**PACS, "name": "pacs"}]) as pipeline:
+        series = accepted(pipeline, tmp_path)
+        pipeline.conclude(series, by_weights(series, "ab"))
+        pipeline.publish()
+        take(pipeline, "pacs")
+        first = last_report(pipeline, series)
+        selection = pipeline.settings.selection.model_copy(update={"minimum_slices": 60})
+        pipeline.settings = pipeline.settings.model_copy(update={"selection": selection})
+        reanalyse(pipeline.db, series.uid, "user:jo", pipeline.clock())
+        pipeline.quiet()
+        pipeline.assemble()
+        assert pipeline.row(series).reason_code == "too-few-slices"
+        assert pipeline.publish()
+        second = last_report(pipeline, series)
+    assert replaced_by(second) == {first.SOPInstanceUID}
+
+
+def test_no_report_of_an_analysis_replaces_another_one_of_it(tmp_path: Path) -> None:
+    """A destination that is new gets another form; the first one's report holds and is sent again."""
+    with open_pipeline(tmp_path / "node", destination=[{**PACS, "name": "pacs"}]) as pipeline:
+        series = accepted(pipeline, tmp_path)
+        pipeline.conclude(series, by_weights(series, "ab"))
+        pipeline.publish()
+        take(pipeline, "pacs")
+        (first,) = pipeline.settings.destinations
+        second = first.model_copy(update={"name": "old", "report_form": "enhanced"})
+        pipeline.settings = pipeline.settings.model_copy(update={"destination": (first, second)})
+        analyse_again(pipeline, series, "ab")
+        assert replaced_by(last_report(pipeline, series, "old")) == set()
+
+
+def test_what_may_have_arrived_before_a_crash_is_replaced(pipeline: Pipeline, tmp_path: Path) -> None:
+    """The router died after it had sent, before it said so; its attempt is given back, and a late slice comes."""
+    series = small_series(tmp_path)
+    early = HeadSeries(series.hu[:-1], series.affine, series.files[:-1])
+    pipeline.receive(early.files)
+    pipeline.quiet()
+    pipeline.assemble()
+    pipeline.conclude(early, by_weights(early, "ab"))
+    pipeline.publish()
+    assert claim_delivery(pipeline.db, "pacs", "router:1:pacs", pipeline.clock(), timedelta(minutes=5)) is not None
+    first = last_report(pipeline, series)
+    release_leases(pipeline.db, None, pipeline.clock(), crashed=False)
+    assert last_delivery(pipeline, series).attempts == 0
+    pipeline.receive(series.files[-1:])
+    pipeline.quiet()
+    pipeline.assemble()
+    pipeline.conclude(series, by_weights(series, "ab"))
+    pipeline.publish()
+    assert replaced_by(last_report(pipeline, series)) == {first.SOPInstanceUID}
+
+
+def test_pages_of_words_have_a_series_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures that can be made one day do not follow "could not be made" in one series."""
+    table = {**PACS, "name": "pacs", "profile": "viewer-without-seg", "pdf": "on"}
+    with open_pipeline(tmp_path / "node", destination=[table]) as pipeline:
+        series = accepted(pipeline, tmp_path)
+        pipeline.conclude(series, by_weights(series, "ab"))
+        with monkeypatch.context() as broken:
+            broken.setattr(encode_results, "read_volume", _no_pixels)
+            for _ in range(publishing.MAXIMUM_ATTEMPTS):
+                pipeline.publish()
+                pipeline.clock.advance(3600)
+        take(pipeline, "pacs")
+        words = last_delivery(pipeline, series).objects
+        analyse_again(pipeline, series, "ab")
+        pictures = last_delivery(pipeline, series).objects
+    assert [one.role for one in words] == ["sr", "key-image-words", "pdf-words"]
+    assert [one.role for one in pictures] == ["sr", "key-image-1", "key-image-2", "pdf"]
+    of_words, of_pictures = ({one.series_instance_uid for one in objects[1:]} for objects in (words, pictures))
+    assert len(of_words) == len(of_pictures) == 2
+    assert not of_words & of_pictures
+    assert words[0].sha256 == pictures[0].sha256, "the report is the same"
+
+
+def _no_pixels(_: object) -> None:
+    raise MemoryError

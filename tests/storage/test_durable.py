@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from storage.durable import ensure_folder, free_bytes, remove_temporary_files, write_durable
+from storage.durable import create_durable, ensure_folder, free_bytes, remove_temporary_files, write_durable
 from storage.errors import DiskFull, StorageError
 
 
@@ -100,3 +100,12 @@ def test_free_bytes_of_a_folder_that_is_not_there_yet(tmp_path: Path) -> None:
     status = os.statvfs(tmp_path)
     free = free_bytes(tmp_path / "not" / "yet")
     assert abs(free - status.f_bavail * status.f_frsize) < 2**30, "of the file system that it would be on"
+
+
+def test_what_is_there_is_not_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "a" / "key"
+    assert create_durable(path, b"first")
+    assert not create_durable(path, b"second")
+    assert path.read_bytes() == b"first"
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert [file.name for file in path.parent.iterdir()] == ["key"]

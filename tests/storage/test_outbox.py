@@ -1,8 +1,10 @@
 """Deliveries: one destination apart from the other, and the series moves on with the last one."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
+from sqlalchemy import event
 
 from storage.errors import LostClaim
 from storage.jobs import conclude_analysis, publish
@@ -123,3 +125,18 @@ def test_urgent_series_are_sent_first(node: Node) -> None:
     publish(node.db, claim, node.results(claim), {"PACS": ["seg", "sr"]}, node.now)
     order = [node.claim_delivery("PACS").series_instance_uid for _ in range(2)]
     assert order == ["1.2", "1.1"]
+
+
+def test_looking_for_work_reads_nothing_that_has_ended(node: Node) -> None:
+    """It is done four times a second for each destination, however many deliveries there have been."""
+    statements: list[tuple[str, Any]] = []
+
+    def watch(_connection: Any, _cursor: Any, statement: str, values: Any, *_: Any) -> None:
+        statements.append((statement, values))
+
+    event.listen(node.db._engine, "before_cursor_execute", watch)
+    assert claim_delivery(node.db, "PACS", "router:1", node.now, LEASE) is None
+    ((statement, values),) = [one for one in statements if "deliveries" in one[0]]
+    with node.db.read() as connection:
+        plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values).all()
+    assert "USING INDEX deliveries_to_claim" in str(plan)

@@ -50,6 +50,6 @@ def test_deliveries_are_counted_by_destination(node: Node) -> None:
     postpone_delivery(node.db, node.claim_delivery("PACS"), "no answer", delay, 1, node.now)
     postpone_delivery(node.db, node.claim_delivery("PACS"), "connection refused", delay, 9, node.now)
     archive, pacs = overview(node.db).destinations
-    assert archive == DestinationOverview("ARCHIVE", 1, 1, 0, 0, node.now, None)
-    assert pacs == DestinationOverview("PACS", 1, 0, 1, 0, node.now, "connection refused")
+    assert archive == DestinationOverview("ARCHIVE", 1, 0, 1, 0, 0, node.now, None)
+    assert pacs == DestinationOverview("PACS", 1, 0, 0, 1, 0, node.now, "connection refused")
     assert first_published > START

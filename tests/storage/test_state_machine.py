@@ -21,6 +21,15 @@ from hypothesis.stateful import (
 from sqlalchemy import text
 
 from storage.audit import verify
+from storage.commitment import (
+    CommitmentReport,
+    ReportTaken,
+    ResendRules,
+    await_report,
+    begin_request,
+    take_report,
+    waive_commitment,
+)
 from storage.errors import LostClaim
 from storage.jobs import (
     accept,
@@ -35,11 +44,11 @@ from storage.jobs import (
     renew,
     retry,
 )
-from storage.outbox import claim_delivery, delivered, deliveries, postpone_delivery
+from storage.outbox import claim_delivery, delivered, deliveries, postpone_delivery, stored
 from storage.rows import DeliveryRow, SeriesRow
 from storage.series import complete_series, list_series
 from storage.spool import Arrival
-from storage.states import LEGAL_SERIES_MOVES, DeliveryState, SeriesState
+from storage.states import LEGAL_SERIES_MOVES, OPEN_DELIVERY_STATES, DeliveryState, SeriesState
 from tests.storage.stages import LEASE, QUIET, Node
 
 SERIES = ("1.1", "1.2", "1.3")
@@ -74,6 +83,8 @@ class SeriesWalk(RuleBasedStateMachine):
         self.slices: Counter[str] = Counter()
         self.seen: dict[str, SeriesRow] = {}
         self.owners = 0
+        self.transactions: list[tuple[str, DeliveryRow]] = []
+        self.run_to_delivery(SERIES[0])
 
     def teardown(self) -> None:
         if hasattr(self, "node"):
@@ -112,6 +123,18 @@ class SeriesWalk(RuleBasedStateMachine):
         claim = data.draw(st.sampled_from(self.claims))
         self.use(claim, data.draw(st.sampled_from(FORWARD[claim.state] + ANYWHERE)))
 
+    @rule(series=st.sampled_from(SERIES))
+    def run_to_delivery(self, series: str) -> None:
+        """A slice comes, and all goes well until the results are in the outbox."""
+        self.arrive(series, Arrival.NEW)
+        self.leases_expire()
+        self.fall_quiet()
+        for state in (SeriesState.COMPLETE, SeriesState.QUEUED, SeriesState.ANALYSED):
+            claim = claim_series(self.node.db, state, self.new_owner("w"), self.node.now, LEASE)
+            if claim is not None:
+                self.use(claim, FORWARD[state][0])
+        self.seen = {row.series_instance_uid: row for row in list_series(self.node.db)}
+
     @rule(destination=st.sampled_from(DESTINATIONS))
     def claim_sending(self, destination: str) -> None:
         owner = self.new_owner("router")
@@ -120,14 +143,14 @@ class SeriesWalk(RuleBasedStateMachine):
             self.sendings.append(claim)
 
     @precondition(lambda self: self.sendings)
-    @rule(data=st.data(), answer=st.sampled_from(["taken", "no answer", "never an answer"]))
+    @rule(data=st.data(), answer=st.sampled_from(["taken", "stored", "no answer", "never an answer"]))
     def send(self, data: st.DataObject, answer: str) -> None:
         claim = data.draw(st.sampled_from(self.sendings))
         held = self.holds(claim)
         before = deliveries(self.node.db, claim.series_id), list_series(self.node.db)
         try:
-            if answer == "taken":
-                delivered(self.node.db, claim, [], self.node.now)
+            if answer in ("taken", "stored"):
+                self.go_on(claim, answer)
             else:
                 attempts = 1 if answer == "never an answer" else 10**6
                 postpone_delivery(self.node.db, claim, answer, DELAY, attempts, self.node.now)
@@ -135,6 +158,45 @@ class SeriesWalk(RuleBasedStateMachine):
         except LostClaim:
             assert not held
             assert (deliveries(self.node.db, claim.series_id), list_series(self.node.db)) == before
+
+    @rule(destination=st.sampled_from(DESTINATIONS))
+    def store_and_ask(self, destination: str) -> None:
+        """What is due to a destination goes as far as it can without a report."""
+        self.leases_expire()
+        for _ in range(2 * len(SERIES)):
+            claim = claim_delivery(self.node.db, destination, self.new_owner("router"), self.node.now, LEASE)
+            if claim is not None:
+                self.go_on(claim, "stored")
+
+    def go_on(self, claim: DeliveryRow, answer: str) -> None:
+        """Of what is to be sent, and of what is to be asked about."""
+        db, now = self.node.db, self.node.now
+        if claim.state == DeliveryState.PENDING:
+            (delivered if answer == "taken" else stored)(db, claim, [], now)
+        elif answer == "taken":
+            waive_commitment(db, claim, now)
+        else:
+            uid = f"2.25.{len(self.transactions) + 1}"
+            begin_request(db, claim, uid, now)
+            self.transactions.append((uid, claim))
+            await_report(db, claim, now + DELAY, now)
+
+    @precondition(lambda self: self.transactions)
+    @rule(data=st.data(), kept=st.integers(0, 2), tries=st.sampled_from([1, 10**6]))
+    def report(self, data: st.DataObject, kept: int, tries: int) -> None:
+        """At any time, and more than once."""
+        uid, claim = data.draw(st.sampled_from(self.transactions))
+        before = deliveries(self.node.db, claim.series_id), list_series(self.node.db)
+        committed = {one.sop_instance_uid: one.sop_class_uid for one in claim.objects[:kept]}
+        said = CommitmentReport(uid, "PACS", "192.0.2.9", committed, {})
+        rules = ResendRules(tries, lambda _attempts: DELAY)
+        taken = take_report(self.node.db, said, DESTINATIONS, rules, self.node.now)
+        after = deliveries(self.node.db, claim.series_id), list_series(self.node.db)
+        assert taken in (ReportTaken.COUNTED, ReportTaken.LATE)
+        assert (after == before) == (taken == ReportTaken.LATE)
+        if taken == ReportTaken.COUNTED:
+            moved = next(one for one in after[0] if one.id == claim.id)
+            assert (moved.state == DeliveryState.DELIVERED) == (not moved.outstanding)
 
     @rule(crashed=st.booleans(), kind=st.sampled_from(["worker:", "router:", None]))
     def processes_end(self, crashed: bool, kind: str | None) -> None:
@@ -164,7 +226,7 @@ class SeriesWalk(RuleBasedStateMachine):
             for destination in DESTINATIONS * len(SERIES):
                 claim_of = claim_delivery(self.node.db, destination, "r", self.node.now, LEASE)
                 if claim_of is not None:
-                    delivered(self.node.db, claim_of, [], self.node.now)
+                    self.go_on(claim_of, "taken")
             self.retry(None)
         assert {row.state for row in list_series(self.node.db)} <= ENDED
         self.seen = {row.series_instance_uid: row for row in list_series(self.node.db)}
@@ -190,16 +252,17 @@ class SeriesWalk(RuleBasedStateMachine):
         for row in list_series(self.node.db):
             sent = deliveries(self.node.db, row.id)
             states = Counter(one.state for one in sent if one.revision == row.revision)
-            assert all(one.state != "PENDING" for one in sent if one.revision < row.revision)
+            under_way = sum(states[state] for state in OPEN_DELIVERY_STATES)
+            assert all(one.state not in OPEN_DELIVERY_STATES for one in sent if one.revision < row.revision)
             if row.state == SeriesState.DELIVERING:
-                assert states[DeliveryState.PENDING] >= 1
+                assert under_way >= 1
             elif row.state == SeriesState.FAILED and row.failed_from == SeriesState.DELIVERING:
-                assert states[DeliveryState.PENDING] == 0
+                assert under_way == 0
                 assert states[DeliveryState.FAILED] >= 1
             elif row.state == SeriesState.DONE:
                 assert set(states) <= {"DELIVERED"}
             else:
-                assert states[DeliveryState.PENDING] == states[DeliveryState.FAILED] == 0
+                assert under_way == states[DeliveryState.FAILED] == 0
 
     @invariant()
     def one_set_of_results_a_revision(self) -> None:

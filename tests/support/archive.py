@@ -1,5 +1,6 @@
 """A PACS inside the test process: keeps what it is sent, can be held up in the middle of an object, and go away."""
 
+import ssl
 import threading
 from collections import defaultdict
 from collections.abc import Iterator
@@ -30,11 +31,13 @@ class TestArchive:
 
     __test__ = False  # no test case, whatever its name
 
-    def __init__(self) -> None:
+    def __init__(self, ssl_context: ssl.SSLContext | None = None) -> None:
+        self._ssl_context = ssl_context
         self.port = free_port()
         self.copies: dict[str, list[bytes]] = defaultdict(list)
         self.reached = threading.Event()  # an object has come that is held up
         self.status = SUCCESS
+        self.comment = ""  # goes with it
         self._open = threading.Event()
         self._open.set()
         self._hold_from = 0
@@ -58,6 +61,7 @@ class TestArchive:
         self._server = entity.start_server(
             ("127.0.0.1", self.port),
             block=False,
+            ssl_context=self._ssl_context,
             contexts=[*contexts, build_context(Verification)],
             evt_handlers=[(evt.EVT_C_STORE, self._store)],
         )
@@ -96,20 +100,24 @@ class TestArchive:
         for uid, copies in self.copies.items():
             assert len(set(copies)) == 1, f"{uid} came {len(copies)} times with different content"
 
-    def _store(self, event: evt.Event) -> int:
+    def _store(self, event: evt.Event) -> Dataset:
         self._arrivals += 1
         if self._hold_from and self._arrivals >= self._hold_from:
             self.reached.set()
             self._open.wait(HELD_AT_MOST_S)
         if self.status == SUCCESS:
             self.copies[str(event.dataset.SOPInstanceUID)].append(event.encoded_dataset())
-        return self.status
+        answer = Dataset()
+        answer.Status = self.status
+        if self.comment:
+            answer.ErrorComment = self.comment
+        return answer
 
 
 @contextmanager
-def running_archive() -> Iterator[TestArchive]:
-    """A TestArchive that listens inside the block."""
-    archive = TestArchive()
+def running_archive(ssl_context: ssl.SSLContext | None = None) -> Iterator[TestArchive]:
+    """A TestArchive that listens inside the block; with `ssl_context`, over TLS."""
+    archive = TestArchive(ssl_context)
     archive.start()
     try:
         yield archive

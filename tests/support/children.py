@@ -1,11 +1,13 @@
 """What a supervised process may do. Imported in child processes: next to nothing else comes with it."""
 
+import ctypes
 import os
 import signal
 from multiprocessing.connection import Connection
 
 from dicom_node.processes import obey_supervisor
 from dicom_node.settings import Settings
+from dicom_node.time_limit import time_limit
 
 
 def obedient(settings: Settings, commands: Connection) -> None:
@@ -25,3 +27,10 @@ def deaf(settings: Settings, commands: Connection) -> None:
 def doomed(settings: Settings, commands: Connection) -> None:
     """Dies at once."""
     os._exit(3)
+
+
+def overdue(settings: Settings, commands: Connection) -> None:
+    """Hangs in a library that keeps Python's lock, as a driver may."""
+    obey_supervisor(commands)
+    with time_limit(0.1):
+        ctypes.PyDLL(None).pause()

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import ssl
 import threading
 import time
 import zlib
@@ -10,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydicom import Dataset, dcmwrite
@@ -120,14 +122,14 @@ def write_raw(path: Path, head_of: Dataset, body: bytes) -> Path:
     return path
 
 
-def make_settings(folder: Path, **tables: dict[str, object]) -> Settings:
+def make_settings(folder: Path, **tables: Any) -> Settings:
     """Default settings with a storage folder, no floor on free space, and what `tables` changes."""
-    given: dict[str, dict[str, object]] = {
+    given: dict[str, Any] = {
         "storage": {"folder": folder / "node"},
         "receiver": {"minimum_free_gib": 0.0, "host": "127.0.0.1"},
     }
     for name, table in tables.items():
-        given[name] = {**given.get(name, {}), **table}
+        given[name] = {**given.get(name, {}), **table} if isinstance(table, dict) else table
     settings = Settings.model_validate(given)
     any_port = settings.receiver.model_copy(update={"port": 0})
     return settings.model_copy(update={"receiver": any_port})
@@ -165,7 +167,7 @@ class Node:
 
 
 @contextmanager
-def running_node(folder: Path, **tables: dict[str, object]) -> Iterator[Node]:
+def running_node(folder: Path, **tables: Any) -> Iterator[Node]:
     """A receiver on a free port."""
     settings = make_settings(folder, **tables)
     with open_receiver(settings) as receiver:
@@ -210,8 +212,9 @@ def running_archive(
     answer: Callable[[evt.Event], int | Dataset] | None = None,
     calling_ae_titles: Sequence[str] = (),
     maximum_associations: int = 10,
+    ssl_context: ssl.SSLContext | None = None,
 ) -> Iterator[Archive]:
-    """An archive with AE title ARCHIVE on a free port of the loopback address."""
+    """An archive with AE title ARCHIVE on a free port of the loopback address; with `ssl_context`, over TLS."""
     archive = Archive() if answer is None else Archive(answer)
     entity = AE(ae_title="ARCHIVE")
     entity.require_called_aet = True
@@ -220,6 +223,7 @@ def running_archive(
     server = entity.start_server(
         ("127.0.0.1", 0),
         block=False,
+        ssl_context=ssl_context,
         contexts=[build_context(sop_class, list(transfer_syntaxes)) for sop_class in sop_classes],
         evt_handlers=[(evt.EVT_C_STORE, archive.store), (evt.EVT_ACCEPTED, archive.accepted)],
     )

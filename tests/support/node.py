@@ -265,6 +265,7 @@ def _common_tables(port: int) -> Tables:
         "selection": {"contrast_minimum_volume_ml": CONTRAST_ML},
         "assembly": {"quiet_s": QUIET_S, "poll_s": 0.05},
         "delivery": {"first_delay_s": 0.5, "maximum_delay_s": 1.0},
+        "retention": {"spare_gib": 0.0},  # whatever is free on this disk
         "storage": {"folder": "node"},
         "log": {"level": "info", "format": "json"},
     }

@@ -48,6 +48,16 @@ class Orthanc:
         peer = {"AET": ae_title, "Host": "127.0.0.1", "Port": port}
         self._request("PUT", f"/modalities/{name}", json.dumps(peer).encode())
 
+    def ask_for_commitment(self, name: str, instances: Sequence[tuple[str, str]]) -> str:
+        """Have Orthanc ask a peer for storage commitment, as a scanner would; its identifier of the transaction."""
+        wanted = [{"SOPClassUID": sop_class, "SOPInstanceUID": uid} for sop_class, uid in instances]
+        body = json.dumps({"DicomInstances": wanted}).encode()
+        return str(self._post(f"/modalities/{name}/storage-commitment", body)["ID"])
+
+    def commitment_report(self, transaction: str) -> dict[str, Any]:
+        """What the peer has reported: `Status` is "Pending", "Success" or "Failure"."""
+        return dict(json.loads(self._request("GET", f"/storage-commitment/{transaction}")))
+
     def send(self, name: str, orthanc_id: str) -> None:
         """Have Orthanc C-STORE a series to a peer, as a scanner would; returns when all is answered Success."""
         answer = self._post(f"/modalities/{name}/store", json.dumps([orthanc_id]).encode())
