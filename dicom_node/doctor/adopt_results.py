@@ -71,7 +71,8 @@ def _adopt(
     common = {"series_id": row.id, "revision": revision}
     connection.execute(insert(results), [{**asdict(one), **common, "created_at": now} for one in objects])
     roles = [one.role for one in objects]
-    sent = {"state": DeliveryState.WITHDRAWN, "attempts": 1, "last_error": UNKNOWN, "created_at": now, "ended_at": now}
+    moments = {"created_at": now, "first_tried_at": now, "ended_at": now}
+    sent = {"state": DeliveryState.WITHDRAWN, "attempts": 1, "last_error": UNKNOWN, **moments}
     if destinations:
         connection.execute(
             insert(deliveries), [{**common, **sent, "destination": name, "roles": roles} for name in destinations]
