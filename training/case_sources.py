@@ -5,6 +5,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Protocol
@@ -17,11 +18,14 @@ from training.manifest import CasesError, ManifestCase, of_split, read_manifest
 from training.nifti import read_grid
 from training.orphans import end_with_parent
 from training.phantom import make_phantom
+from training.phantom.traced_tree import list_trees
 from training.phantom.varied import make_varied_phantom
 from training.phantom_geometry import FIRST_RESERVED_SEED, training_settings
 from training.recipe import DataRecipe
 from training.training_case import TrainingCase, case_from_arrays, case_from_phantom
 
+TRACED_STREAM = 6
+"""Part of the seed of whether a phantom's arteries are traced, beside its own."""
 SEEDS_PER_TRAINING = 10_000
 SEEDS_PER_PROCESS = 1_000
 """Training n begins at 10,000 n, its processes 1,000 apart. Longer ones run into the next, never into reserved ones."""
@@ -121,16 +125,16 @@ class PhantomSource:
 def open_source(recipe: DataRecipe, seed: int, workers: int, rank: int = 0) -> Iterator[ManifestSource | PhantomSource]:
     """The source that a recipe names. rank: of several processes that train together, each with phantoms of its own.
 
-    Raises CasesError where a manifest cannot be used.
+    Raises CasesError where a manifest, or a folder of trees, cannot be used.
     """
     if recipe.manifest:
         yield ManifestSource(of_split(read_manifest(Path(recipe.manifest)), "train"), recipe.cached_cases)
         return
     first = seed * SEEDS_PER_TRAINING + rank * SEEDS_PER_PROCESS
-    context = get_context("spawn")
+    make, context = phantom_maker(recipe), get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker) as executor:
         try:
-            yield PhantomSource(executor, MAKERS[recipe.generator], first, recipe)
+            yield PhantomSource(executor, make, first, recipe)
         finally:
             executor.shutdown(wait=False, cancel_futures=True)
 
@@ -149,22 +153,39 @@ def load_case(listed: ManifestCase) -> TrainingCase:
         raise CasesError(listed.case, [f"{problem}; `glianet-training cases check` looks at all cases"]) from problem
 
 
+def phantom_maker(recipe: DataRecipe) -> Make:
+    """What makes the phantoms of a recipe. Raises CasesError where its folder of trees has none."""
+    make, trees = MAKERS[recipe.generator], traced_trees(recipe)
+    return partial(make, trees=trees, traced_share=recipe.traced_share) if trees else make
+
+
+def traced_trees(recipe: DataRecipe) -> tuple[Path, ...]:
+    """The SWC files that phantoms of a recipe may take, by name. Raises CasesError where its folder has none."""
+    if recipe.manifest or not recipe.trees:
+        return ()
+    try:
+        return list_trees(Path(recipe.trees))
+    except ValueError as problem:
+        raise CasesError("data.trees", [str(problem)]) from problem
+
+
 def standard_case(seed: int) -> TrainingCase:
     """A phantom of the first generator."""
     return case_from_phantom(make_phantom(seed, training_settings(seed)))
 
 
-def varied_case(seed: int) -> TrainingCase:
-    """A phantom that varies more widely."""
-    return case_from_phantom(make_varied_phantom(seed, training_settings(seed)))
+def varied_case(seed: int, trees: Sequence[Path] = (), traced_share: float = 0.0) -> TrainingCase:
+    """A phantom that varies more widely, its arteries by chance one of the traced trees."""
+    traced = np.random.default_rng([seed, TRACED_STREAM]).random() < traced_share
+    return case_from_phantom(make_varied_phantom(seed, training_settings(seed), trees=trees if traced else ()))
 
 
-def mixed_case(seed: int) -> TrainingCase:
+def mixed_case(seed: int, trees: Sequence[Path] = (), traced_share: float = 0.0) -> TrainingCase:
     """One phantom in four of the first generator, the others of the second."""
-    return standard_case(seed) if seed % 4 == 0 else varied_case(seed)
+    return standard_case(seed) if seed % 4 == 0 else varied_case(seed, trees, traced_share)
 
 
-MAKERS: dict[str, Make] = {"standard": standard_case, "varied": varied_case, "mixed": mixed_case}
+MAKERS: dict[str, Callable[..., TrainingCase]] = {"standard": standard_case, "varied": varied_case, "mixed": mixed_case}
 
 
 def _start_worker() -> None:

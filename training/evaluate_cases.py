@@ -16,6 +16,7 @@ from training.nifti import read_grid, spacing_of
 from training.orphans import end_with_parent
 from training.phantom import Phantom, PhantomSettings, make_phantom
 from training.phantom.template import read_cormack_template
+from training.phantom.traced_tree import list_trees
 from training.phantom.varied import make_varied_phantom
 from training.scorer import Scorer
 
@@ -103,9 +104,7 @@ def _make(choice: PhantomChoice, seed: int) -> Phantom:
     if choice.generator == "standard":
         return make_phantom(seed, choice.settings)
     template = read_cormack_template(choice.template) if choice.template else None
-    trees = sorted(choice.trees.glob("*.swc")) if choice.trees else []
-    if choice.trees and not trees:
-        raise ValueError(f"{choice.trees}: there is no tree (.swc)")
+    trees = list_trees(choice.trees) if choice.trees else ()
     return make_varied_phantom(seed, choice.settings, background=template, trees=trees)
 
 

@@ -38,7 +38,9 @@ def combined_loss(
     weights: the same shape, as `pyramid_weights` gives them; positive: (N,) bool, the global label.
     """
     log_probability = functional.log_softmax(logits.float(), dim=1)
-    dice = _log_dice(log_probability[:, 1].exp(), targets.float(), recipe)
+    kinds = ("patch", "batch") if recipe.dice == "both" else (recipe.dice,)
+    probability = log_probability[:, 1].exp()
+    dice = torch.stack([_log_dice(probability, targets.float(), recipe.dice_gamma, kind) for kind in kinds]).mean()
     cross = _weighted_cross_entropy(log_probability, targets, weights, recipe.cross_gamma)
     risk = dice.new_zeros(()) if risk_logits is None else functional.cross_entropy(risk_logits.float(), positive.long())
     local = recipe.dice_weight * dice + recipe.cross_weight * cross
@@ -51,13 +53,13 @@ def plain_cross_entropy(logits: Tensor, targets: Tensor) -> Losses:
     return Losses(cross, cross.new_zeros(()), cross, cross.new_zeros(()))
 
 
-def _log_dice(probability: Tensor, target: Tensor, recipe: LossRecipe) -> Tensor:
+def _log_dice(probability: Tensor, target: Tensor, gamma: float, kind: str) -> Tensor:
     """(-ln dice)^0.3: the mean over the patches that have a target, or one dice over all voxels of the batch.
 
     Patches without a target have none. One dice over the batch weighs their false positives against the targets of the
     others; patch by patch they would be best served by predicting nothing anywhere, and training falls into that.
     """
-    if recipe.dice == "batch":
+    if kind == "batch":
         probability, target = probability.reshape(1, -1), target.reshape(1, -1)
     else:
         probability, target = probability.flatten(1), target.flatten(1)
@@ -66,7 +68,7 @@ def _log_dice(probability: Tensor, target: Tensor, recipe: LossRecipe) -> Tensor
     if not bool(has_target.any()):
         return probability.sum() * 0
     dice = (2 * (probability * target).sum(1) + SMOOTHING_VOXELS) / (probability.sum(1) + wanted + SMOOTHING_VOXELS)
-    return (-torch.log(dice[has_target])).clamp(min=LEAST_LOSS).pow(recipe.dice_gamma).mean()
+    return (-torch.log(dice[has_target])).clamp(min=LEAST_LOSS).pow(gamma).mean()
 
 
 def _weighted_cross_entropy(log_probability: Tensor, target: Tensor, weights: Tensor, gamma: float) -> Tensor:

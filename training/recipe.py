@@ -10,12 +10,15 @@ class DataRecipe:
 
     manifest: CSV or TOML (see `training.manifest`), whose split "train" is trained on and "validation" validated on;
     "" for phantoms. generator: of phantoms, "standard", "varied", or "mixed", one in four standard, the others varied.
-    pool: phantoms to draw from at a time; refresh_every: steps after which the oldest is replaced. cached_cases:
-    volumes of a manifest kept in memory.
+    trees: folder of traced vessels (SWC), "" for none, which the share traced_share of the varied phantoms take for
+    their arteries. pool: phantoms to draw from at a time; refresh_every: steps after which the oldest is replaced.
+    cached_cases: volumes of a manifest kept in memory.
     """
 
     manifest: str = ""
     generator: str = "varied"
+    trees: str = ""
+    traced_share: float = 0.5
     pool: int = 24
     refresh_every: int = 8
     cached_cases: int = 8
@@ -24,6 +27,8 @@ class DataRecipe:
         """What is out of range."""
         return [
             *_one_of("data.generator", self.generator, ("standard", "varied", "mixed")),
+            *([] if 0 <= self.traced_share <= 1 else [f"data.traced_share: {self.traced_share} is not from 0 to 1"]),
+            *(["data.trees: standard phantoms take none"] if self.trees and self.generator == "standard" else []),
             *_at_least("data.pool", self.pool, 1),
             *_at_least("data.refresh_every", self.refresh_every, 1),
             *_at_least("data.cached_cases", self.cached_cases, 1),
@@ -39,7 +44,8 @@ class PatchRecipe:
     jitter: voxels that a positive patch's centre may lie from the aneurysm's. augment: "patch" flips and rotates local
     patches (paper); "mirror" mirrors volume, patch and box together, so that the location stays true; "none".
     artery_share, bright_share, bone_share, mistake_share: of negative patches around such voxels and where the network
-    was wrong before; the rest lies anywhere (paper: all of them).
+    was wrong before; the rest lies anywhere (paper: all of them). small_share: of positive patches, around one of the
+    smaller half of the volume's aneurysms; the rest around any (paper: all of them).
     """
 
     size: int = 96
@@ -51,10 +57,11 @@ class PatchRecipe:
     bright_share: float = 0.0
     bone_share: float = 0.0
     mistake_share: float = 0.0
+    small_share: float = 0.0
 
     def problems(self) -> list[str]:
         """What is out of range."""
-        shares = self.artery_share, self.bright_share, self.bone_share, self.mistake_share
+        shares = self.artery_share, self.bright_share, self.bone_share, self.mistake_share, self.small_share
         found = [*_one_of("patches.augment", self.augment, ("patch", "mirror", "none"))]
         if self.size % 8 or self.size < 16:
             found.append(f"patches.size: {self.size} is no multiple of 8 from 16 on; the network halves it three times")
@@ -62,7 +69,7 @@ class PatchRecipe:
             found.append(f"patches.cases: {self.cases} is not from 1 to patches.batch, {self.batch}")
         if not 0 <= self.jitter <= self.size // 2:
             found.append(f"patches.jitter: {self.jitter} is not from 0 to half of patches.size")
-        if min(shares) < 0 or sum(shares[:3]) > 1 or self.mistake_share > 1:
+        if min(shares) < 0 or sum(shares[:3]) > 1 or max(self.mistake_share, self.small_share) > 1:
             found.append("patches: shares are from 0 to 1, those of artery, bright and bone at most 1 together")
         return found
 
@@ -71,7 +78,8 @@ class PatchRecipe:
 class LossRecipe:
     """The loss (paper, page 15, and supplement, Training Details).
 
-    dice: "patch" takes the mean over patches, "batch" one dice over all their voxels. lowest, highest: pyramid weights
+    dice: "patch" takes the mean over patches, "batch" one dice over all their voxels, "both" the mean of these two, in
+    which a small aneurysm counts beside a large one. lowest, highest: pyramid weights
     of targets under small_voxels; fixed: of larger ones (the main text's; the supplement has the two exchanged).
     positive_above: voxels that a patch must hold more of for its global label to be positive (published: 3).
     kind: "glianet", "cross-entropy" (softmax, no weights), or "auto": what the model was published with.
@@ -97,7 +105,7 @@ class LossRecipe:
         """What is out of range."""
         return [
             *_one_of("loss.kind", self.kind, ("auto", "glianet", "cross-entropy")),
-            *_one_of("loss.dice", self.dice, ("patch", "batch")),
+            *_one_of("loss.dice", self.dice, ("patch", "batch", "both")),
             *(
                 f"loss.{name}: {getattr(self, name)} is negative"
                 for name in ("global_weight", "local_weight", "dice_weight", "cross_weight", "positive_above")

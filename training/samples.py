@@ -126,8 +126,16 @@ def _turn(rng: np.random.Generator, augment: str, mirrored: bool) -> Turn:
 def _positive_start(
     rng: np.random.Generator, case: TrainingCase, labels: NDArray[np.uint8], before: Voxel, recipe: PatchRecipe
 ) -> Voxel:
-    centre = case.centres[int(rng.integers(len(case.centres)))] + before
+    centre = case.centres[_aneurysm(rng, case, recipe.small_share)] + before
     return _start_around(centre + rng.integers(-recipe.jitter, recipe.jitter + 1, 3), recipe.size, labels.shape)
+
+
+def _aneurysm(rng: np.random.Generator, case: TrainingCase, small_share: float) -> int:
+    """The number from 0 of one of the smaller half, of an odd number the one in the middle too, or of any."""
+    if not small_share or rng.random() >= small_share:
+        return int(rng.integers(len(case.centres)))
+    smallest_first = np.argsort(case.voxels, kind="stable")
+    return int(smallest_first[rng.integers((len(smallest_first) + 1) // 2)])
 
 
 def _negative_start(

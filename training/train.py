@@ -163,7 +163,7 @@ def _validate(
             log.image("validation", state.step, draw_case(case.hu, case.labels > 0, probability))
             drawn.append(case.name)
 
-    cases = validation_cases(manifest, recipe.data.generator, recipe.run.validation_cases)
+    cases = validation_cases(manifest, recipe.data, recipe.run.validation_cases)
     found = validate(state.average, cases, device, recipe.run.validation_step, draw)
     log.step(state.step, _validation_values(found))
     if found.score > state.best:

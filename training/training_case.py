@@ -43,6 +43,7 @@ class TrainingCase:
     bone: Points
     mistakes: list[Voxel] = field(default_factory=list)
     _whole: Tensor | None = None
+    _voxels: Points | None = None
 
     @property
     def whole(self) -> Tensor:
@@ -50,6 +51,14 @@ class TrainingCase:
         if self._whole is None:
             self._whole = to_channels(torch.from_numpy(resample_global(pad_to_patch(self.hu)[0])[None])).contiguous()
         return self._whole
+
+
+    @property
+    def voxels(self) -> Points:
+        """(N,) voxels of each aneurysm, in the order of the centres; counted when first asked for."""
+        if self._voxels is None:
+            self._voxels = np.bincount(self.labels.ravel(), minlength=len(self.centres) + 1)[1:]
+        return self._voxels
 
 
 def case_from_arrays(

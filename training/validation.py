@@ -6,12 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from training.case_sources import MAKERS, load_case
+from training.case_sources import load_case, phantom_maker
 from training.manifest import ManifestCase
 from training.metrics.case_score import CaseScore, score_case
 from training.metrics.summary import froc_points, summarise
 from training.models.build_model import SegmentationModel
 from training.phantom_geometry import FIRST_RESERVED_SEED
+from training.recipe import DataRecipe
 from training.sliding_window import score_volume_with
 from training.training_case import TrainingCase
 
@@ -66,10 +67,11 @@ def detection_score(points: Sequence[tuple[float, float | None, float]]) -> floa
     return float(np.mean(best))
 
 
-def validation_cases(manifest_cases: Sequence[ManifestCase], generator: str, count: int) -> Iterator[TrainingCase]:
+def validation_cases(manifest_cases: Sequence[ManifestCase], recipe: DataRecipe, count: int) -> Iterator[TrainingCase]:
     """The labelled cases of a manifest's split "validation"; without a manifest, phantoms kept for validation."""
     if manifest_cases:
         yield from (load_case(listed) for listed in manifest_cases if listed.label)
         return
+    make = phantom_maker(recipe)
     for seed in range(FIRST_RESERVED_SEED, FIRST_RESERVED_SEED + count):
-        yield MAKERS[generator](seed)
+        yield make(seed)

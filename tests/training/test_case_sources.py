@@ -7,7 +7,15 @@ import numpy as np
 import pytest
 
 from tests.training.made_cases import bright_ball, cube_case
-from training.case_sources import MAKERS, ManifestSource, PhantomSource, load_case, open_source
+from training.case_sources import (
+    MAKERS,
+    ManifestSource,
+    PhantomSource,
+    load_case,
+    open_source,
+    phantom_maker,
+    varied_case,
+)
 from training.manifest import CasesError, ManifestCase
 from training.nifti import write_grid
 from training.recipe import DataRecipe
@@ -86,9 +94,31 @@ def test_another_process_makes_the_phantoms(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_one_mixed_phantom_in_four_is_a_standard_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("training.case_sources.standard_case", lambda seed: f"standard {seed}")
-    monkeypatch.setattr("training.case_sources.varied_case", lambda seed: f"varied {seed}")
+    monkeypatch.setattr("training.case_sources.varied_case", lambda seed, *trees: f"varied {seed}")
     made = [MAKERS["mixed"](seed) for seed in range(8, 13)]
     assert made == ["standard 8", "varied 9", "varied 10", "varied 11", "standard 12"]
+
+
+def test_the_share_of_varied_phantoms_that_have_traced_arteries(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[tuple[Path, ...]] = []
+    monkeypatch.setattr("training.case_sources.make_varied_phantom", lambda seed, _, trees: given.append(trees))
+    monkeypatch.setattr("training.case_sources.case_from_phantom", lambda phantom: phantom)
+    for seed in range(400):
+        varied_case(seed, (Path("a.swc"),), 0.25)
+    assert {tree for trees in given for tree in trees} == {Path("a.swc")}
+    assert np.mean([bool(trees) for trees in given]) == pytest.approx(0.25, abs=0.07)
+    again, given[:] = given[7], []
+    varied_case(7, (Path("a.swc"),), 0.25)
+    assert given == [again]
+
+
+def test_trees_come_from_the_recipes_folder_by_name(tmp_path: Path) -> None:
+    for name in ("b.swc", "a.swc", "c.txt"):
+        (tmp_path / name).touch()
+    make = phantom_maker(DataRecipe(generator="mixed", trees=str(tmp_path), traced_share=0.3))
+    assert make.keywords == {"trees": (tmp_path / "a.swc", tmp_path / "b.swc"), "traced_share": 0.3}  # type: ignore[attr-defined]
+    with pytest.raises(CasesError, match=r"data.trees.*\n.*there is no tree"):
+        phantom_maker(DataRecipe(trees=str(tmp_path / "absent")))
 
 
 @pytest.fixture

@@ -47,6 +47,15 @@ def test_dice_is_taken_over_the_batch() -> None:
     assert float(losses.dice) == pytest.approx(1.264845, abs=1e-5)
 
 
+def test_dice_of_both_kinds_is_their_mean() -> None:
+    # Patch by patch 1.151746, over the batch 1.264845, as above.
+    targets, weights = _one_voxel_target()
+    both = torch.cat([targets, torch.zeros_like(targets)])
+    logits, twice = torch.zeros(2, 2, 2, 2, 2), torch.cat([weights, weights])
+    losses = _loss(logits, torch.zeros(2, 2), both, twice, LossRecipe(dice="both"))
+    assert float(losses.dice) == pytest.approx((1.151746 + 1.264845) / 2, abs=1e-5)
+
+
 def test_a_batch_without_a_target_has_no_dice_loss() -> None:
     targets, weights = _one_voxel_target()
     losses = _loss(torch.zeros(1, 2, 2, 2, 2), torch.zeros(1, 2), torch.zeros_like(targets), weights)

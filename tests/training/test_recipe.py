@@ -93,6 +93,9 @@ def test_everything_wrong_is_told_at_once(tmp_path: Path) -> None:
         ({"loss.dice_weight": -1}, "loss.dice_weight: -1.0 is negative"),
         ({"loss.dice_gamma": 0}, "loss.dice_gamma: 0.0 is not above 0"),
         ({"optimiser.average": 1.0}, "optimiser.average: 1.0 is not from 0"),
+        ({"patches.small_share": 1.5}, "patches: shares are from 0 to 1"),
+        ({"data.traced_share": 1.5}, "data.traced_share: 1.5 is not from 0 to 1"),
+        ({"data.generator": "standard", "data.trees": "x"}, "data.trees: standard phantoms take none"),
         ({"data.generator": "x"}, "data.generator: 'x' is none of standard, varied"),
     ],
 )

@@ -10,7 +10,7 @@ from glianet.tiling import global_box
 from glianet.windows import to_channels
 from tests.training.made_cases import CENTRE, SIDE, cube_case
 from training.recipe import LossRecipe, PatchRecipe
-from training.samples import Patches, Turn, draw_patches
+from training.samples import Patches, Turn, _aneurysm, draw_patches
 from training.training_case import case_from_arrays
 
 SIZE = 24
@@ -102,3 +102,15 @@ def test_a_case_smaller_than_a_patch_of_inference_is_padded_as_there() -> None:
     assert patches.channels.shape[-3:] == (96, 96, 96) and patches.starts == [(-28, 0, 0)]
     assert patches.voxel(0, 28 + 20, 41, 41) == (20, 41, 41) and bool(patches.targets[0, 48, 41, 41])
     assert patches.boxes == [(0, 95, 0, 95, 0, 95)]
+
+
+def test_the_smaller_half_of_the_aneurysms_is_drawn_more_often() -> None:
+    """Of three, the two smaller ones alone with a share of 1, all of them with 0."""
+    mask = np.zeros((40, 40, 120), bool)
+    for at, edge in ((10, 4), (50, 2), (90, 3)):
+        mask[20 : 20 + edge, 20 : 20 + edge, at : at + edge] = True
+    case = case_from_arrays("three", np.zeros(mask.shape, np.int16), mask, seed=0)
+    assert case.voxels.tolist() == [64, 8, 27]
+    rng = np.random.default_rng(1)
+    drawn = [{_aneurysm(rng, case, share) for _ in range(60)} for share in (0.0, 1.0)]
+    assert drawn == [{0, 1, 2}, {1, 2}]

@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from tests.training.made_cases import cube_case
+from training.recipe import DataRecipe
 from training.validation import detection_score, validate, validation_cases
 from training.validation_picture import FOUND_COLOUR, TRUTH_COLOUR, draw_case
 
@@ -46,8 +47,8 @@ def test_nothing_to_validate_on_is_an_error() -> None:
 
 def test_without_a_manifest_phantoms_kept_for_it_are_made(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[int] = []
-    monkeypatch.setattr("training.validation.MAKERS", {"varied": lambda seed: made.append(seed)})
-    list(validation_cases((), "varied", 2))
+    monkeypatch.setattr("training.case_sources.MAKERS", {"varied": lambda seed: made.append(seed)})
+    list(validation_cases((), DataRecipe(), 2))
     assert made == [800_000, 800_001]
 
 

@@ -43,6 +43,14 @@ def read_traced_tree(path: Path, rng: np.random.Generator, hu: float) -> Arteria
     return tree
 
 
+def list_trees(folder: Path) -> tuple[Path, ...]:
+    """The SWC files of a folder by name. Raises ValueError where there is none."""
+    trees = tuple(sorted(folder.glob("*.swc")))
+    if not trees:
+        raise ValueError(f"{folder}: there is no tree (.swc)")
+    return trees
+
+
 def with_calibre(tree: ArterialTree, factor: float) -> ArterialTree:
     """The same tree with other radii."""
     return ArterialTree(

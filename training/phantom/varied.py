@@ -24,6 +24,7 @@ from training.phantom.style import Background, Style, Tree, draw_rarities, draw_
 from training.phantom.template import Template
 from training.phantom.thin_bone import add_thin_bone
 from training.phantom.traced_tree import read_traced_tree, with_calibre
+from training.phantom.uneven import blur, draw_unevenness, with_uneven_vessels
 from training.phantom.veins import grow_veins
 from training.phantom.vessel import Vessel
 from training.phantom.wild_tree import grow_wild_tree
@@ -60,7 +61,7 @@ def make_varied_phantom(
     """A head CTA, or a place that is none, with planted aneurysms; the same arguments give the same voxels.
 
     background: "head", "world" or a template of a real head; None draws one of the first two. trees: SWC files, one of
-    which gives the arteries; none for procedural ones.
+    which gives the arteries; none for procedural ones. A template and what lies in it are not made uneven.
     """
     rng, added = np.random.default_rng([seed, 2]), np.random.default_rng([seed, 3])
     kind: Background | None = "head" if isinstance(background, Template) else background
@@ -75,6 +76,8 @@ def make_varied_phantom(
         metal = draw_lower_head(added, tissue, pose, rarities.lower_head)
         add_thin_bone(np.random.default_rng([seed, 4]), tissue, pose, style.softness_mm)
     tree, jugulars = _without_veins(_swayed(rng, _arteries(rng, style, trees), style.sway_mm))
+    if not isinstance(background, Template):
+        tree = _made_uneven(np.random.default_rng([seed, 5]), tree, tissue, settings.spacing_mm)
     canvas = new_canvas(pose, style.softness_mm)
     for vessel in tree.vessels:
         _draw(canvas, vessel, style)
@@ -141,6 +144,14 @@ def _swayed(rng: np.random.Generator, tree: ArterialTree, amplitude_mm: float) -
 
     vessels = [replace(vessel, points=move(vessel.points)) for vessel in tree.vessels]
     return ArterialTree(vessels, [replace(site, point=move(site.point[None])[0]) for site in tree.sites])
+
+
+def _made_uneven(
+    rng: np.random.Generator, tree: ArterialTree, tissue: Field, spacing_mm: tuple[float, float, float]
+) -> ArterialTree:
+    drawn = draw_unevenness(rng)
+    blur(tissue, spacing_mm, drawn.blur_mm)
+    return with_uneven_vessels(rng, tree, drawn)
 
 
 def _without_veins(tree: ArterialTree) -> tuple[ArterialTree, list[Vessel]]:
