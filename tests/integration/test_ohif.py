@@ -55,7 +55,7 @@ def made(archive: ViewerArchive) -> ViewerStudy:
 
 @pytest.fixture(scope="module")
 def demo(archive: ViewerArchive, tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> ViewerStudy:
-    """One for all processes of the test run: the analysis takes two cores most of a minute."""
+    """One for all processes of the test run."""
     base = tmp_path_factory.getbasetemp()
     return archive.add(make_demo_study((base if worker_id == "master" else base.parent) / "ohif-demo"))
 

@@ -1,6 +1,7 @@
 """The study of `make demo`: the series that its scanner sends, and what the node makes of it with its own settings."""
 
 import fcntl
+import tempfile
 from pathlib import Path
 
 from rich.console import Console
@@ -17,30 +18,39 @@ from glianet.lesions import LesionSettings, find_lesions
 from glianet.load_model import load_model
 from glianet.risk import RISK_MAP_OVERLAP
 from glianet.score_files import load_risk, load_scores, risk_path, save_risk, save_scores, scores_path
+from glianet.weights_file import DEFAULT_WEIGHTS, weights_sha256
 from tests.support.made_findings import make_context
 from tests.support.ohif_study import ViewerStudy
 
 ARCHIVE = DestinationSettings(name="archive", ae_title="ARCHIVE", host="127.0.0.1", port=104, profile="archive")
 
 
+KEPT = Path(__file__).parents[1] / "data" / "demo" / "found.npz"
+"""What the shipped weights find in the demo's series, by `python -m tests.support.ohif_demo`: a minute of two cores."""
+
+
 def make_demo_study(folder: Path) -> ViewerStudy:
-    """The demo's phantom as DICOM, analysed with the weights and the settings that it has, and all kinds of results.
+    """The demo's phantom as DICOM, what the shipped weights find in it, and all kinds of results.
 
     What is in `folder` already is not made again: processes of one test run may share it.
     """
-    settings, found = Settings(), folder / "found.npz"
+    files, source = _make_source(folder)
+    findings = load_findings(KEPT)
+    current = weights_sha256(DEFAULT_WEIGHTS)
+    assert findings.weights_sha256 == current, "found by other weights: python -m tests.support.ohif_demo"
+    maps = Maps(load_scores(scores_path(KEPT), findings), load_risk(risk_path(KEPT), findings))
+    results = _encode(source, findings, maps)
+    return ViewerStudy(files, findings, results, str(source.datasets[0].StudyInstanceUID))
+
+
+def _make_source(folder: Path) -> tuple[tuple[Path, ...], SourceSeries]:
+    settings = Settings()
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         series, _ = make_phantom_series(folder / "phantom", DEMO_SEED, Console(quiet=True))
-        files = tuple(sorted(series.glob("*.dcm")))
-        source = inspect_series(read_headers(files), settings.selection, settings.assembly, conflicting=False)
-        if not found.exists():
-            _analyse(source, settings, found)
-    findings = load_findings(found)
-    maps = Maps(load_scores(scores_path(found), findings), load_risk(risk_path(found), findings))
-    results = _encode(source, findings, maps)
-    return ViewerStudy(files, findings, results, str(source.datasets[0].StudyInstanceUID))
+    files = tuple(sorted(series.glob("*.dcm")))
+    return files, inspect_series(read_headers(files), settings.selection, settings.assembly, conflicting=False)
 
 
 def _analyse(source: SourceSeries, settings: Settings, path: Path) -> None:
@@ -59,3 +69,8 @@ def _analyse(source: SourceSeries, settings: Settings, path: Path) -> None:
 def _encode(source: SourceSeries, findings: Findings, maps: Maps) -> tuple[EncodedObject, ...]:
     context = make_context(weights_sha256=findings.weights_sha256, algorithm_version=findings.algorithm_version)
     return encode_results(source, findings, context, ARCHIVE.wanted, maps).objects
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as name:
+        _analyse(_make_source(Path(name))[1], Settings(), KEPT)

@@ -31,6 +31,7 @@ def archive() -> Iterator[TestArchive]:
         yield running
 
 
+@pytest.mark.stress  # a minute; test_killed.py is its like in the short form
 def test_each_process_dies_at_a_commit_and_the_worker_hangs_once(
     archive: TestArchive, tmp_path: Path
 ) -> None:
