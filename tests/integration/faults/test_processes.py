@@ -97,6 +97,7 @@ def test_sigterm_in_the_middle_of_an_association_and_of_a_delivery(
         send(node.peer, second.files)
         for series in (first, second):
             assert node.wait_until_ended(series.uid).state == SeriesState.DONE, node.log_tail()
+        for series in (first, second):  # both have ended: nothing is worked on any more
             check_one_set(node, archive, series)
 
 
