@@ -30,7 +30,7 @@ demo: $(READY)
 	$(BIN)/python -m dicom_node.demo $(if $(SERIES),--series "$(SERIES)")
 
 test: $(READY)
-	$(BIN)/python -m pytest --numprocesses 3 --dist worksteal
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 
 stress: $(READY)
 	$(BIN)/python -m pytest tests/integration/faults -m "stress or not stress" --timeout=7200
