@@ -20,7 +20,7 @@ from tests.support.waiting import wait_until
 
 AE_TITLE = "GLIANET"
 START_WITHIN_S = 90.0  # a cold start compiles Python files and imports torch
-STOP_WITHIN_S = 60.0  # the supervisor gives its children 30 s; a healthy node needs a patch and a moment; busy machines more
+STOP_WITHIN_S = 60.0  # the supervisor gives its children 30 s; a healthy node needs a patch and a moment
 END_WITHIN_S = 90.0  # from the last slice to the end of a small series, on a loaded machine
 QUIET_S = 30.0  # never reached: series here tell how many instances they have
 CONTRAST_ML = 0.1  # a small head holds less contrast than a real one
