@@ -3,17 +3,17 @@
 import json
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from hashlib import sha256
 from pathlib import Path
 
 import structlog
 
 from dicom_node.clock import Clock
+from dicom_node.dicom_file import read_headers
 from dicom_node.eligibility import check_contrast
 from dicom_node.errors import NodeError
 from dicom_node.failures import CANNOT_COMPUTE
 from dicom_node.folders import Folders
-from dicom_node.read_series import inspect_series, read_headers, read_volume
+from dicom_node.read_series import inspect_series, read_volume
 from dicom_node.reasons import NotAnalysable
 from dicom_node.result_kinds import PROBABILITY, RISK_MAP, RISK_MAP_AS_SEGMENTATION
 from dicom_node.settings import Settings
@@ -31,7 +31,7 @@ from storage.database import Database
 from storage.errors import LostClaim, is_of_the_disk
 from storage.jobs import claim_series, conclude_analysis, fail, give_back, postpone, refuse, renew
 from storage.series import SeriesRow, instance_paths
-from storage.spool import Spool
+from storage.spool import Spool, series_folder
 from storage.states import SeriesState
 
 NOT_OF_THE_SERIES = (WeightsError, DeviceError, BackendError)
@@ -194,8 +194,7 @@ def _keep(what: str, path: Path, wanted: bool, write: Callable[[Path], None]) ->
 
 
 def _findings_path(claim: SeriesRow) -> Path:
-    folder = sha256(claim.series_instance_uid.encode()).hexdigest()[:32]
-    return Path(folder) / f"{claim.revision}.npz"
+    return Path(series_folder(claim.series_instance_uid)) / f"{claim.revision}.npz"
 
 
 def _describe(findings: Findings, volume: Volume, seconds: float) -> dict[str, object]:

@@ -8,10 +8,11 @@ from pydicom import Dataset
 
 from dicom_node.clock import Clock
 from dicom_node.conflicts import explain_conflict
+from dicom_node.dicom_file import read_headers
 from dicom_node.errors import NodeError
 from dicom_node.folders import Folders
 from dicom_node.patients import patient_key, patient_of
-from dicom_node.read_series import SourceSeries, inspect_series, read_headers
+from dicom_node.read_series import SourceSeries, inspect_series
 from dicom_node.reasons import NotAnalysable, Reason
 from dicom_node.settings import Settings
 from dicom_node.urgency import is_urgent

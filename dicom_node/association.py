@@ -3,6 +3,8 @@
 import socket
 import ssl
 import struct
+import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
@@ -19,6 +21,8 @@ from dicom_node.network_library import configure_pynetdicom
 from dicom_node.tls import ANY_NAME, TlsClient, client_context, explain
 
 MAXIMUM_CONTEXTS = 128  # PS3.8 section 9.3.2.2: odd context IDs from 1 to 255
+TIMEVAL = struct.Struct("ll")  # seconds and microseconds of SO_RCVTIMEO and SO_SNDTIMEO
+_LOOK_S = 0.05  # how often it is seen whether the peer has ended the association
 _MAXIMUM_PDU_BYTES = 131072  # what the peer may send to us; our answers are small
 
 Context = tuple[str, str]  # SOP class UID, transfer syntax UID
@@ -88,6 +92,20 @@ def associate(
         association.release()
 
 
+def wait_while_established(association: Association, came: threading.Event, seconds: float) -> None:
+    """Until what is waited for has come, the peer has ended the association, or `seconds` have passed."""
+    until = time.monotonic() + seconds
+    while association.is_established and time.monotonic() < until:
+        if came.wait(_LOOK_S):
+            return
+
+
+def timeval(seconds: float) -> bytes:
+    """A timeout as the kernel takes it."""
+    whole, rest = divmod(seconds, 1)
+    return TIMEVAL.pack(int(whole), int(rest * 1e6))
+
+
 def accepted_contexts(association: Association) -> set[Context]:
     """The contexts that the peer accepted."""
     return {(str(one.abstract_syntax), str(one.transfer_syntax[0])) for one in association.accepted_contexts}
@@ -151,9 +169,7 @@ def _limit_sending(event: evt.Event, timeout_s: float) -> None:
     """
     connection = event.assoc.dul.socket
     if connection is not None and connection.socket is not None:
-        seconds, rest = divmod(timeout_s, 1)
-        timeval = struct.pack("ll", int(seconds), int(rest * 1e6))
-        connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeval)
+        connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeval(timeout_s))
 
 
 def _name_of(peer: Peer) -> str:

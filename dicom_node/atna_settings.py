@@ -1,14 +1,13 @@
 """Audit messages to an audit record repository: PS3.15 A.5 (format), A.6 (syslog over TLS), A.7 (syslog over UDP)."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field
 
-from dicom_node.setting_types import Port, Seconds, Table, as_path
-from dicom_node.tls_settings import TlsSettings
+from dicom_node.setting_types import Port, Seconds, Table
+from dicom_node.tls_settings import CertificateFile, TlsSettings, files_in, with_files_below
 
-_File = Annotated[Path | Literal[""], as_path]
 LONGEST_TIMEOUT_S = 20.0  # a node that stops waits for a batch on its way, and has 30 s for everything
 
 
@@ -18,9 +17,9 @@ class AtnaSettings(Table):
     host: str = Field("127.0.0.1", min_length=1)
     port: Port = 6514
     server_name: str = ""
-    certificate: _File = ""
-    private_key: _File = ""
-    trusted: _File = ""
+    certificate: CertificateFile = ""
+    private_key: CertificateFile = ""
+    trusted: CertificateFile = ""
     timeout_s: float = Field(10.0, gt=0, le=LONGEST_TIMEOUT_S)
     first_delay_s: Seconds = 1.0
     maximum_delay_s: Seconds = 300.0
@@ -29,10 +28,8 @@ class AtnaSettings(Table):
 
     def files(self, tls: TlsSettings) -> TlsSettings:
         """The files of this table; where one is not named, that of [tls]."""
-        own = {name: getattr(self, name) for name in ("certificate", "private_key", "trusted")}
-        return tls.model_copy(update={name: file for name, file in own.items() if file})
+        return tls.model_copy(update=files_in(self))
 
     def relative_to(self, base: Path) -> "AtnaSettings":
         """The same, with relative names taken as relative to `base`."""
-        names = {name: getattr(self, name) for name in ("certificate", "private_key", "trusted")}
-        return self.model_copy(update={name: base / file for name, file in names.items() if file})
+        return with_files_below(self, base)

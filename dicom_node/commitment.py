@@ -9,20 +9,13 @@ from pynetdicom.events import Event
 
 from dicom_node.association import describe
 from dicom_node.clock import Clock
-from dicom_node.commitment_reports import answer_report, resend_rules
+from dicom_node.commitment_reports import answer_report
 from dicom_node.commitment_request import request_commitment
 from dicom_node.destination_settings import DestinationSettings
 from dicom_node.errors import NodeError
 from dicom_node.retry_delay import retry_delay
 from dicom_node.settings import DeliverySettings, Settings
-from storage.commitment import (
-    CommitmentReport,
-    ReportTaken,
-    await_report,
-    begin_request,
-    take_report,
-    waive_commitment,
-)
+from storage.commitment import await_report, begin_request, waive_commitment
 from storage.database import Database
 from storage.outbox import DeliveryRow, postpone_delivery
 
@@ -62,10 +55,8 @@ def _ask(
     transaction_uid: str,
 ) -> None:
     def take(event: Event) -> tuple[int, Dataset | None]:
-        def count(report: CommitmentReport) -> ReportTaken:
-            return take_report(db, report, [destination.name], resend_rules(rules), clock())
-
-        return answer_report(event, destination.ae_title, destination.host, count)
+        sender = destination.ae_title, destination.host
+        return answer_report(db, event, *sender, [destination.name], rules, clock())
 
     where = {"destination": destination.name, "series": claim.series_instance_uid, "transaction": transaction_uid}
     begin_request(db, claim, transaction_uid, clock())

@@ -6,7 +6,7 @@ from io import BytesIO
 from typing import cast
 
 from pydicom import Dataset
-from pydicom.uid import UID
+from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom.dimse_primitives import N_ACTION, N_EVENT_REPORT
 from pynetdicom.events import Event
 
@@ -15,6 +15,7 @@ from dicom_node.identifiers import is_valid_uid
 
 STORAGE_COMMITMENT = UID("1.2.840.10008.1.20.1")
 WELL_KNOWN_INSTANCE = UID("1.2.840.10008.1.20.1.1")  # PS3.4 section J.3.5
+PROPOSED_CONTEXTS = tuple((STORAGE_COMMITMENT, syntax) for syntax in (ExplicitVRLittleEndian, ImplicitVRLittleEndian))
 REQUEST_COMMITMENT = 1  # Action Type ID, PS3.4 table J.3-1
 ALL_COMMITTED, SOME_FAILED = 1, 2  # Event Type IDs, PS3.4 table J.3-2
 

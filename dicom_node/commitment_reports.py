@@ -1,6 +1,7 @@
 """N-EVENT-REPORT of storage commitment as it arrives, over whatever association (PS3.4 section J.3.3)."""
 
-from collections.abc import Callable
+from collections.abc import Collection
+from datetime import datetime
 
 import structlog
 from pydicom import Dataset
@@ -9,7 +10,8 @@ from pynetdicom.events import Event
 from dicom_node.commitment_messages import PROCESSING_FAILURE, SUCCESS, InvalidMessage, decode_report
 from dicom_node.retry_delay import retry_delay
 from dicom_node.settings import DeliverySettings
-from storage.commitment import CommitmentReport, ReportTaken, ResendRules
+from storage.commitment import CommitmentReport, ReportTaken, ResendRules, take_report
+from storage.database import Database
 from storage.errors import StorageError
 
 log = structlog.get_logger(__name__)
@@ -23,9 +25,15 @@ _STATUS = {
 
 
 def answer_report(
-    event: Event, sender: str, address: str, take: Callable[[CommitmentReport], ReportTaken]
+    db: Database,
+    event: Event,
+    sender: str,
+    address: str,
+    destinations: Collection[str],
+    rules: DeliverySettings,
+    now: datetime,
 ) -> tuple[int, Dataset | None]:
-    """Hand a report to `take` and answer it: Success only when what it says is committed to the database.
+    """Take a report that came from one of `destinations`: Success only when what it says is committed to the database.
 
     0x0110 where nobody was asked under its transaction UID, where it is not from the one who was asked, and where
     the database does not answer; other failures of PS3.7 annex C where it cannot be understood.
@@ -35,7 +43,7 @@ def answer_report(
         failed = {failure.reference[1]: failure.reason for failure in said.failed}
         committed = {uid: sop_class for sop_class, uid in said.committed}
         report = CommitmentReport(said.transaction_uid, sender, address, committed, failed)
-        taken = take(report)
+        taken = take_report(db, report, destinations, _resend_rules(rules), now)
     except InvalidMessage as error:
         log.warning("commitment report refused", sender=sender, address=address, reason=error.what)
         return error.status, None
@@ -47,7 +55,7 @@ def answer_report(
     return _STATUS[taken], None
 
 
-def resend_rules(rules: DeliverySettings) -> ResendRules:
+def _resend_rules(rules: DeliverySettings) -> ResendRules:
     """How often, and after which delay, objects that a destination did not commit to are sent again."""
     return ResendRules(
         rules.maximum_attempts,

@@ -1,17 +1,16 @@
 """N-ACTION: a peer is asked to commit itself to what it has stored (PS3.4 section J.3.2)."""
 
 import threading
-import time
 from collections.abc import Callable, Sequence
 
 from pydicom import Dataset
-from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import evt
 from pynetdicom.association import Association
 from pynetdicom.status import STORAGE_COMMITMENT_SERVICE_CLASS_STATUS
 
-from dicom_node.association import Peer, associate, describe
+from dicom_node.association import Peer, associate, describe, wait_while_established
 from dicom_node.commitment_messages import (
+    PROPOSED_CONTEXTS,
     REQUEST_COMMITMENT,
     STORAGE_COMMITMENT,
     WELL_KNOWN_INSTANCE,
@@ -20,9 +19,6 @@ from dicom_node.commitment_messages import (
 )
 from dicom_node.errors import NodeError
 from dicom_node.message_turns import MessageTurns
-
-_CONTEXTS = [(STORAGE_COMMITMENT, syntax) for syntax in (ExplicitVRLittleEndian, ImplicitVRLittleEndian)]
-_LOOK_S = 0.05  # how often it is seen whether the peer has ended the association
 
 AnswerReport = Callable[[evt.Event], tuple[int, Dataset | None]]
 
@@ -55,11 +51,11 @@ def request_commitment(
         finally:
             came.set()
 
-    with associate(peer, own_ae_title, _CONTEXTS) as association:
+    with associate(peer, own_ae_title, PROPOSED_CONTEXTS) as association:
         turns = MessageTurns(association)
         association.bind(evt.EVT_N_EVENT_REPORT, take)
         _ask(association, peer, encode_request(transaction_uid, references))
-        _wait(association, came, wait_s)
+        wait_while_established(association, came, wait_s)
         with turns.turn():  # the answer to a report is on its way before the release
             pass
 
@@ -77,13 +73,6 @@ def _ask(association: Association, peer: Peer, information: Dataset) -> None:
         _, meaning = STORAGE_COMMITMENT_SERVICE_CLASS_STATUS.get(answer.Status, ("", "status unknown to the standard"))
         comment = f" ({answer.ErrorComment})" if answer.get("ErrorComment") else ""
         raise _refused(peer, f"status 0x{answer.Status:04X}, {meaning}{comment}")
-
-
-def _wait(association: Association, came: threading.Event, wait_s: float) -> None:
-    until = time.monotonic() + wait_s
-    while association.is_established and time.monotonic() < until:
-        if came.wait(_LOOK_S):
-            return
 
 
 def _refused(peer: Peer, what: str) -> CommitmentRefused:

@@ -57,14 +57,14 @@ def serve(settings: Settings) -> None:
         db = open_database(folders.database)
         _begin_to_tell(db, settings)
         _recover(db, folders)
-        children = _start_all(db, settings)
+        children = _start_all(settings)
         record(db, "node-started", system_clock(), actor="node", detail={"ae_title": settings.node.ae_title})
         log.info("node started", ae_title=settings.node.ae_title, port=settings.receiver.port)
         steps = ClockSteps()
         while not signals.stopping:
             _wait_for_news(children, signals)
             _follow_clock(db, steps)
-            _restart_the_dead(children, db)
+            _restart_the_dead(children)
             _note_deaths(children, db)
         log.info("node stops")
         _stop_all(children)
@@ -174,7 +174,7 @@ class _Child:
         return f"{self.name}:{self.process.pid}:"
 
 
-def _start_all(db: Database, settings: Settings) -> list[_Child]:
+def _start_all(settings: Settings) -> list[_Child]:
     children = [_Child(name, settings) for name in PROCESSES]
     for child in children:
         child.start()
@@ -198,7 +198,7 @@ def _follow_clock(db: Database, steps: ClockSteps) -> None:
             log.error("what waits for a time will wait for longer", error=str(error))
 
 
-def _restart_the_dead(children: list[_Child], db: Database) -> None:
+def _restart_the_dead(children: list[_Child]) -> None:
     for child in children:
         if child.restart_at is None and not child.process.is_alive():
             _bury(child)

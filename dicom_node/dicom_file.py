@@ -1,7 +1,7 @@
 """Reading a DICOM file, with damage told from a failing disk, and no more memory spent than a header may take."""
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
@@ -20,6 +20,7 @@ LARGEST_INFLATED = 512 * 1024**2
 # Bytes before the pixels. A slice has some kB, 2,500 frames in one object 8 MiB. A parsed header takes up to 40 times
 # its bytes in memory, a sequence of empty items 80 times.
 LARGEST_HEADER = 16 * 1024**2
+LARGEST_HEADERS = 128 * 1024**2  # of all files of a series: 2,500 slices of 50 KiB each
 MOST_ITEMS = 200_000  # 2,500 frames have a dozen each
 META_GROUP = 0x0002  # PS3.10 section 7.1
 PIXELS = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})  # PS3.3 C.7.6.3: float, double float, Pixel Data
@@ -41,9 +42,36 @@ def read_file(path: Path, *, with_pixels: bool) -> Dataset:
             inflates to more than LARGEST_INFLATED.
         OSError: the file cannot be read.
     """
-    reason = Reason.PIXEL_DATA_UNREADABLE if with_pixels else Reason.HEADER_UNREADABLE
+    if with_pixels:
+        return _explained(path, Reason.PIXEL_DATA_UNREADABLE, _read_whole)[0]
+    return _explained(path, Reason.HEADER_UNREADABLE, _read_header)[0]
+
+
+def read_headers(paths: Iterable[Path]) -> tuple[Dataset, ...]:
+    """The data sets of the files of one series without their pixels, in the order given; `filename` is their path.
+
+    Raises:
+        NotAnalysable: a file is no readable DICOM file, or the headers are larger than LARGEST_HEADERS together.
+        OSError: a file cannot be read.
+    """
+    datasets, total = [], 0
+    for path in paths:
+        dataset, size = _explained(path, Reason.HEADER_UNREADABLE, _read_header)
+        total += size
+        if total > LARGEST_HEADERS:
+            raise NotAnalysable(
+                Reason.TOO_LARGE, f"the headers take more than {LARGEST_HEADERS} bytes together", where=str(path)
+            )
+        datasets.append(dataset)
+    return tuple(datasets)
+
+
+def _explained(
+    path: Path, reason: Reason, read: Callable[[Path], tuple[FileDataset, int]]
+) -> tuple[FileDataset, int]:
+    """The data set and the bytes that it was made of."""
     try:
-        dataset = _read_whole(path) if with_pixels else _read_header(path)
+        dataset, size = read(path)
     except DAMAGED as error:
         what = str(error) if isinstance(error, HeaderTooLarge) else type(error).__name__
         raise NotAnalysable(reason, what, where=str(path)) from error
@@ -52,10 +80,10 @@ def read_file(path: Path, *, with_pixels: bool) -> Dataset:
             raise
         raise NotAnalysable(reason, "the data set ends too early", where=str(path)) from error  # pydicom's own
     dataset.filename, dataset.buffer = str(path), None  # the bytes that it was parsed from are let go
-    return dataset
+    return dataset, size
 
 
-def _read_header(path: Path) -> FileDataset:
+def _read_header(path: Path) -> tuple[FileDataset, int]:
     """From the beginning of the file only, and from a longer one where that was not enough."""
     with path.open("rb") as file:
         is_deflated = _skip_meta(file)
@@ -66,9 +94,9 @@ def _read_header(path: Path) -> FileDataset:
             if len(header) > MOST_ITEMS * _ITEM_BYTES and any(header.count(tag) > MOST_ITEMS for tag in ITEM):
                 raise HeaderTooLarge(f"more than {MOST_ITEMS} items")
             file.seek(0)
-            dataset = _parse(file.read(start) + (_stored(header) if is_deflated else header), whole)
-            if dataset is not None:
-                return dataset
+            parsed = _parse(file.read(start) + (_stored(header) if is_deflated else header), whole)
+            if parsed is not None:
+                return parsed
     raise HeaderTooLarge(f"no pixels within {LARGEST_HEADER} bytes")
 
 
@@ -89,9 +117,9 @@ def _stored(data: bytes) -> bytes:
     return deflater.compress(data) + deflater.flush()
 
 
-def _parse(data: bytes, whole: bool) -> FileDataset | None:
-    """None where the bytes end before the pixels and there are more of them."""
-    reached = False
+def _parse(data: bytes, whole: bool) -> tuple[FileDataset, int] | None:
+    """The data set and the bytes that it takes; None where these end before the pixels and there are more of them."""
+    stream, reached = BytesIO(data), False
 
     def at_pixels(tag: BaseTag, _vr: str | None, _length: int) -> bool:
         nonlocal reached
@@ -99,15 +127,15 @@ def _parse(data: bytes, whole: bool) -> FileDataset | None:
         return reached
 
     try:
-        dataset = read_partial(BytesIO(data), at_pixels)
+        dataset = read_partial(stream, at_pixels)
     except (*DAMAGED, OSError):
         if whole or reached:
             raise
         return None
-    return dataset if whole or reached else None
+    return (dataset, stream.tell()) if whole or reached else None
 
 
-def _read_whole(path: Path) -> FileDataset:
+def _read_whole(path: Path) -> tuple[FileDataset, int]:
     """What comes after the pixels is not read: nothing there is needed, and it may be anything."""
     with path.open("rb") as file:
         if _skip_meta(file) and any(size > LARGEST_INFLATED for size in _inflated_sizes(file)):
@@ -115,7 +143,7 @@ def _read_whole(path: Path) -> FileDataset:
                 Reason.PIXEL_DATA_UNREADABLE, f"it inflates to more than {LARGEST_INFLATED} bytes", where=str(path)
             )
         file.seek(0)
-        return read_partial(file, lambda tag, _vr, _length: tag > max(PIXELS))
+        return read_partial(file, lambda tag, _vr, _length: tag > max(PIXELS)), file.tell()
 
 
 def _skip_meta(file: BinaryIO) -> bool:

@@ -44,8 +44,9 @@ FAILURES: dict[str, FailureReason] = {
         ),
         FailureReason(
             TIME_LIMIT,
-            "Its analysis took longer than [model] maximum_series_s, or hung; it was the third death of its worker.",
-            "Look at the log for where it hung; raise [model] maximum_series_s where it is only slow" + _RETRY,
+            "Its analysis took longer than [model] maximum_series_s, or encoding results than [node] maximum_step_s; "
+            "this was the third death of its process.",
+            "Look at the log for where it hung; raise the setting where it is only slow" + _RETRY,
         ),
         FailureReason(
             DELIVERY_FAILED,

@@ -27,6 +27,12 @@ class MessageTurns:
         with self._lock:
             yield
 
+    @classmethod
+    def of(cls, association: Association) -> "MessageTurns | None":
+        """Those that were begun on the association, if any: it alone keeps them, and they end with it."""
+        serving = getattr(association._serve_request, "__self__", None)
+        return serving if isinstance(serving, cls) else None
+
     def _serve(self, message: Any, context_id: int) -> None:
         with self._lock:
             self._serve_now(message, context_id)

@@ -12,6 +12,7 @@ import structlog
 from pydicom import Dataset
 
 from dicom_node.clock import Clock
+from dicom_node.dicom_file import read_headers
 from dicom_node.encoding.context import ResultContext
 from dicom_node.encoding.encode_results import (
     Encoded,
@@ -23,7 +24,7 @@ from dicom_node.encoding.encode_results import (
 from dicom_node.errors import NodeError
 from dicom_node.folders import Folders
 from dicom_node.identifiers import analysis_fingerprint, digest_of_instances
-from dicom_node.read_series import inspect_series, read_headers
+from dicom_node.read_series import inspect_series
 from dicom_node.reasons import REASONS, NotAnalysable, Reason
 from dicom_node.result_kinds import PROBABILITY, RISK_MAP, RISK_MAP_AS_SEGMENTATION, SEGMENTATIONS, STATEMENTS
 from dicom_node.settings import Settings
@@ -39,7 +40,7 @@ from storage.errors import LostClaim, StorageError, is_of_the_disk
 from storage.jobs import ResultObject, claim_series, postpone, publish
 from storage.outbox import earlier_deliveries
 from storage.series import InstanceRow, SeriesRow, instance_paths
-from storage.spool import Spool
+from storage.spool import Spool, series_folder
 from storage.states import SeriesState
 
 LEASE = timedelta(minutes=10)  # reading, drawing and checking 1,300 slices with 40 lesions takes a minute
@@ -266,8 +267,7 @@ def _fingerprint(claim: SeriesRow, findings: Findings | None, findings_digest: s
 
 
 def _write(root: Path, claim: SeriesRow, encoded: EncodedObject, earlier: Earlier) -> ResultObject:
-    folder = sha256(claim.series_instance_uid.encode()).hexdigest()[:32]
-    relative = Path(folder) / str(claim.revision) / f"{encoded.role}.dcm"
+    relative = Path(series_folder(claim.series_instance_uid)) / str(claim.revision) / f"{encoded.role}.dcm"
     data = _as_sent_before(root, encoded, earlier) or encoded.data
     write_durable(root / relative, data)
     return ResultObject(

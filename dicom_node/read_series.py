@@ -1,7 +1,7 @@
 """From the files of a CT series to a trustworthy volume, or a coded refusal."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -49,16 +49,6 @@ class SourceSeries:
     geometry: GridGeometry
 
 
-def read_headers(paths: Iterable[Path]) -> tuple[Dataset, ...]:
-    """The data sets of DICOM files without their pixels, in the order given; `filename` is their path.
-
-    Raises:
-        NotAnalysable: a file is no readable DICOM file.
-        OSError: a file cannot be read.
-    """
-    return tuple(read_file(path, with_pixels=False) for path in paths)
-
-
 def inspect_series(
     datasets: Sequence[Dataset],
     selection: SelectionSettings,
@@ -67,7 +57,7 @@ def inspect_series(
 ) -> SourceSeries:
     """Check the headers of one series, in any order, and find its grid.
 
-    datasets: as `read_headers` gives them. conflicting: whether an instance was received with two contents.
+    datasets: as `dicom_file.read_headers` gives them. conflicting: whether an instance was received with two contents.
 
     Raises:
         NotAnalysable: the first rule, of eligibility or geometry, that the series fails.
@@ -115,7 +105,7 @@ def read_folder(path: Path) -> Volume:
         NotAnalysable: there is no CT series, or it cannot be trusted.
         NodeError: there is more than one CT series; the message names them.
     """
-    headers = read_headers(_dicom_files(path))
+    headers = [read_file(one, with_pixels=False) for one in _dicom_files(path)]
     series: dict[str, list[Dataset]] = {}
     for header in headers:
         if read_value(header, "SOPClassUID") in SINGLE_FRAME_CLASSES + MULTI_FRAME_CLASSES:

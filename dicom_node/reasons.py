@@ -128,7 +128,7 @@ _NOT_A_CANDIDATE: dict[Reason, tuple[str, str]] = {
     ),
     Reason.TOO_LARGE: (
         "The series is larger than this node analyses.",
-        "Send the head alone; the limit is [selection] maximum_slices.",
+        "Send the head alone; the limits are [selection] maximum_slices and 128 MiB of headers.",
     ),
 }
 

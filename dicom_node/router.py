@@ -19,6 +19,7 @@ from dicom_node.processes import obey_supervisor, spare_what_is_loaded
 from dicom_node.publishing import publish_next
 from dicom_node.retention import Retention
 from dicom_node.settings import Settings
+from dicom_node.time_limit import StepTimes, watch_steps
 from storage.database import Database, open_database
 from storage.durable import remove_temporary_files
 from storage.errors import StorageError
@@ -32,8 +33,8 @@ log = structlog.get_logger(__name__)
 def run_router(settings: Settings, commands: Connection) -> None:
     """Run every stage but reception and analysis until told to stop.
 
-    A stage that meets an error it does not know ends the process: the supervisor starts it afresh and the
-    work is resumed from the last commit.
+    A stage that meets an error it does not know, or takes longer than [node] maximum_step_s for one step, ends the
+    process: the supervisor starts it afresh and the work is resumed from the last commit.
     """
     stop = obey_supervisor(commands)
     set_up_logs(settings.log, "router")
@@ -41,16 +42,16 @@ def run_router(settings: Settings, commands: Connection) -> None:
     remove_temporary_files(folders.results)  # of a router that died
     db = open_database(folders.database)
     stages, poll_s = _stages(db, folders, settings), settings.assembly.poll_s
-    bells = _Bells(stages)
+    bells, times = _Bells(stages), StepTimes()
     spare_what_is_loaded()
     threads = [
-        threading.Thread(target=_repeat, args=(name, step, stop, bells, poll_s), name=name)
+        threading.Thread(target=_repeat, args=(name, step, stop, bells, times, poll_s), name=name)
         for name, step in stages.items()
     ]
     for thread in threads:
         thread.start()
     log.info("router ready", stages=[thread.name for thread in threads])
-    stop.wait()
+    watch_steps(times, settings.node.maximum_step_s, stop)
     bells.ring()
     for thread in threads:
         thread.join()
@@ -98,12 +99,15 @@ class _Bells:
         self._bells[name].wait(seconds)
 
 
-def _repeat(name: str, step: Callable[[], bool], stop: threading.Event, bells: _Bells, poll_s: float) -> None:
+def _repeat(
+    name: str, step: Callable[[], bool], stop: threading.Event, bells: _Bells, times: StepTimes, poll_s: float
+) -> None:
     """Work while there is work; look again when another stage has worked, or after `poll_s`."""
     while not stop.is_set():
         bells.silence(name)
         try:
-            worked = step()
+            with times.step(name):
+                worked = step()
         except (StorageError, OperationalError) as error:
             log.error("storage does not answer; trying again", stage=name, error=str(error))
             worked = False

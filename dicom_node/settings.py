@@ -32,6 +32,7 @@ from dicom_node.tls_settings import TlsSettings, check_tls
 class NodeSettings(Table):
     ae_title: AETitle = "GLIANET"
     time_zone: TimeZone = ""
+    maximum_step_s: Seconds = 3600.0
 
 
 class UrgentRule(Table):

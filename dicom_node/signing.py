@@ -4,7 +4,6 @@ A signature shows that a head was signed by this node and not changed since. Who
 too: what counts is the head that was taken away before.
 """
 
-import stat
 from hashlib import sha256
 from pathlib import Path
 
@@ -20,10 +19,9 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from dicom_node.errors import NodeError
+from dicom_node.tls_files import PRIVATE
 from storage.durable import create_durable
 from storage.errors import explained_os_errors
-
-OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
 class SigningKeyError(NodeError):
@@ -42,7 +40,7 @@ def signing_key(path: Path) -> Ed25519PrivateKey:
         create_durable(path, pem)  # where another process was quicker, its key stays
     with explained_os_errors(path):
         pem, mode = path.read_bytes(), path.stat().st_mode
-    if mode & OTHERS:
+    if mode & PRIVATE:
         advice = f"chmod 600 {path}; if somebody else may have read it, tell the auditors and let a new one be made"
         raise SigningKeyError("other accounts may use the signing key", where=str(path), advice=advice)
     try:

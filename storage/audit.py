@@ -109,16 +109,14 @@ def entries(
     db: Database,
     series_instance_uid: str | None = None,
     event: str | None = None,
-    since: datetime | None = None,
-    until: datetime | None = None,
     limit: int | None = None,
     numbers: tuple[int, int] | None = None,
 ) -> Iterator[AuditEntry]:
-    """The rows that match, oldest first; with `limit`, the newest so many of them. `until` is exclusive.
+    """The rows that match, oldest first; with `limit`, the newest so many of them.
 
     `numbers`: only from the first to the second, both included.
     """
-    wanted = list(_conditions(series_instance_uid, event, since, until))
+    wanted = list(_conditions(series_instance_uid, event))
     if numbers is not None:
         wanted.append(audit.c.number.between(*numbers))
     if limit is not None:
@@ -131,28 +129,16 @@ def entries(
         last = page[-1].number
 
 
-def _conditions(
-    series_instance_uid: str | None, event: str | None, since: datetime | None, until: datetime | None
-) -> Iterator[ColumnElement[bool]]:
+def _conditions(series_instance_uid: str | None, event: str | None) -> Iterator[ColumnElement[bool]]:
     if series_instance_uid is not None:
         yield audit.c.series_instance_uid == series_instance_uid
     if event is not None:
         yield audit.c.event == event
-    if since is not None:
-        yield audit.c.at >= time_text(since)
-    if until is not None:
-        yield audit.c.at < time_text(until)
 
 
 def newest_entry(db: Database) -> AuditEntry | None:
     """The last row; None of an empty log."""
     return next(entries(db, limit=1), None)
-
-
-def entry_numbered(db: Database, number: int) -> AuditEntry | None:
-    """The row with this number; None where there is none."""
-    page = _page(db, [audit.c.number == number])
-    return page[0] if page else None
 
 
 def newest_number(db: Database) -> int:

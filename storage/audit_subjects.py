@@ -1,4 +1,4 @@
-"""What an audit row is about: the study, the sender and the objects, for whoever tells others of the row."""
+"""What an audit row is about: the study and the objects, for whoever tells others of the row."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,8 +21,6 @@ class SeriesSubject:
 
     series_instance_uid: str
     study_instance_uid: str
-    sender_ae_title: str
-    sender_address: str | None
     received: Mapping[str, int]
     image_paths: tuple[str, ...]
     result_paths: tuple[str, ...]
@@ -51,8 +49,6 @@ def describe_series(db: Database, series_instance_uid: str, revision: int) -> Se
         return SeriesSubject(
             series_instance_uid=series_instance_uid,
             study_instance_uid=row.study_instance_uid,
-            sender_ae_title=row.sender_ae_title,
-            sender_address=row.sender_address,
             received=received,
             image_paths=tuple(connection.execute(images).scalars()),
             result_paths=tuple(connection.execute(made).scalars()),

@@ -13,22 +13,22 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from hashlib import sha256
+from hashlib import file_digest, sha256
 from pathlib import Path
 
 from storage.audit import record
 from storage.database import Database, explained
 from storage.deletion import Stores
-from storage.durable import FILE_MODE, ensure_folder, sync_folder, write_durable
+from storage.durable import FILE_MODE, ensure_folder, sync_folder, sync_tree, write_durable
 from storage.errors import StorageError, explained_os_errors
 from storage.integrity import last_audit_row, schema_revision
 from storage.retention_lock import deletions_held_up
-from storage.states import SeriesState
+from storage.states import ENDED_WELL_STATES
 
 MANIFEST = "manifest.json"
 FORMAT = 1
+DATABASE_SUFFIX = ".sqlite3"
 PIECE_BYTES = 1024**2
-ENDED_WELL = (SeriesState.DONE, SeriesState.NOT_ANALYSED)
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,12 @@ class Manifest:
     @property
     def bytes(self) -> int:
         return sum(one.size for one in self.files.values())
+
+    @property
+    def database(self) -> str:
+        """The path of the database in the backup, which holds one."""
+        (name,) = [name for name in self.files if name.endswith(DATABASE_SUFFIX)]
+        return name
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), indent=1, sort_keys=True)
@@ -97,7 +103,9 @@ def back_up(
     manifest = Manifest(
         now.isoformat(), schema_revision(copied) or "", number, last_hash, all_images, files, missing
     )
-    _sync_folders(target)
+    sync_tree(target)
+    with explained_os_errors(target):
+        sync_folder(target.parent)
     write_durable(target / MANIFEST, manifest.to_json().encode())
     said = {"target": str(target), "files": len(files), "bytes": manifest.bytes, "missing": len(missing)}
     detail = {**said, "all_images": all_images, "audit_rows": number, "audit_hash": last_hash}
@@ -107,30 +115,25 @@ def back_up(
 
 def copy_file(source: Path, target: Path) -> CopiedFile:
     """Copy a file durably, its folder apart, and what was copied. Raises FileNotFoundError, StorageError."""
-    source_file = source.open("rb") if source.exists() else None
-    if source_file is None:
-        raise FileNotFoundError(str(source))
-    ensure_folder(target.parent)
     hasher, size = sha256(), 0
-    with explained_os_errors(target), source_file:
-        descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE_MODE)
-        with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor, not a path
-            while piece := source_file.read(PIECE_BYTES):
-                hasher.update(piece)
-                size += len(piece)
-                file.write(piece)
-            file.flush()
-            os.fsync(file.fileno())
+    with source.open("rb") as source_file:
+        ensure_folder(target.parent)
+        with explained_os_errors(target):
+            descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE_MODE)
+            with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor, not a path
+                while piece := source_file.read(PIECE_BYTES):
+                    hasher.update(piece)
+                    size += len(piece)
+                    file.write(piece)
+                file.flush()
+                os.fsync(file.fileno())
     return CopiedFile(size, hasher.hexdigest())
 
 
 def digest_of(path: Path) -> str:
     """SHA-256 of a file, in hexadecimal. Raises StorageError."""
-    hasher = sha256()
     with explained_os_errors(path), path.open("rb") as file:
-        while piece := file.read(PIECE_BYTES):
-            hasher.update(piece)
-    return hasher.hexdigest()
+        return file_digest(file, "sha256").hexdigest()
 
 
 def _check_target(target: Path, root: Path) -> None:
@@ -159,13 +162,13 @@ def _copy_database(source: Path, target: Path) -> None:
 
 def _named_files(database: Path, stores: Stores, *, all_images: bool) -> Iterator[tuple[str, Path]]:
     """Path in the backup and file of everything that rows of the copied database name."""
-    marks = ", ".join("?" * len(ENDED_WELL))
+    marks = ", ".join("?" * len(ENDED_WELL_STATES))
     images = (
         "SELECT path FROM instances JOIN series ON series.id = series_id WHERE purged_at IS NULL"
         f" AND (? OR state NOT IN ({marks}))"
     )
     with closing(sqlite3.connect(database)) as copy:
-        yield from _under(stores.spool, copy.execute(images, (all_images, *ENDED_WELL)))
+        yield from _under(stores.spool, copy.execute(images, (all_images, *ENDED_WELL_STATES)))
         yield from _under(stores.results, copy.execute("SELECT path FROM results WHERE purged_at IS NULL"))
         found = "SELECT findings_path FROM series WHERE findings_path IS NOT NULL AND results_purged_at IS NULL"
         for (path,) in copy.execute(found):
@@ -178,10 +181,3 @@ def _named_files(database: Path, stores: Stores, *, all_images: bool) -> Iterato
 def _under(root: Path, rows: Iterable[tuple[object, ...]]) -> Iterator[tuple[str, Path]]:
     for row in rows:
         yield f"{root.name}/{row[0]}", root / str(row[0])
-
-
-def _sync_folders(root: Path) -> None:
-    with explained_os_errors(root):
-        for folder in (root, *(path for path in root.rglob("*") if path.is_dir())):
-            sync_folder(folder)
-        sync_folder(root.parent)

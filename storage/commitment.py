@@ -221,19 +221,19 @@ def _send_again(
     error = f"{report.sender} did not commit to {failures} (transaction {report.transaction_uid})"
     tries = _tries(delivery)
     again = tries < rules.maximum_attempts
-    values = {"not_before": now + rules.delay_after(tries)} if again else {}
+    delay = rules.delay_after(tries)
     move_delivery(
         connection,
         delivery,
         DeliveryState.PENDING if again else DeliveryState.FAILED,
         "commitment-failed",
-        {**said, "attempts": tries},
+        {**said, "attempts": tries, **({"delay_s": delay.total_seconds()} if again else {})},
         actor=report.sender,
         now=now,
         attempts=tries,
         committed=said["committed"],
         last_error=error,
-        **values,
+        not_before=now + delay if again else None,
     )
     if not again:
         move_series_on(connection, delivery, actor=report.sender, now=now)

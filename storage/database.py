@@ -15,7 +15,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from storage.durable import FILE_MODE, ensure_folder, sync_folder
 from storage.errors import ADVICE, CorruptDatabase, DiskFull, StorageError, explained_os_errors
-from storage.lock_holders import lock_holders
+from storage.lock_holders import describe_lock_holders
 from storage.schema import SCHEMA_REVISION
 
 BUSY_TIMEOUT_S = 30.0  # a write transaction lasts milliseconds; waiting this long means that somebody hangs
@@ -185,7 +185,7 @@ def _explain(error: BaseException | None, path: Path) -> StorageError | None:
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return CorruptDatabase(what, where)
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        holders = " and ".join(lock_holders(path)) or "another process"
+        holders = describe_lock_holders(path)
         advice = f"{holders} has held the database for {BUSY_TIMEOUT_S:.0f} s; look whether it hangs"
         return StorageError(what, where=where, retry_helps=True, advice=advice)
     if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):

@@ -21,20 +21,20 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Column, Connection, select, update
 
 from storage.database import Database
-from storage.errors import UnknownSeries, explained_os_errors
+from storage.errors import explained_os_errors
 from storage.moves import change_series, note
-from storage.retention import PURGEABLE_STATES, Cause
+from storage.retention import Cause
 from storage.retention_lock import deletions_held_up
 from storage.rows import SeriesRow
 from storage.schema import instances, results, series
-from storage.series import find_series
+from storage.series import count_here, find_series, require_series
 from storage.spool import Spool, series_folder
 from storage.spool_deletion import SeriesFiles, folders_set_aside, hold_series, remove_set_aside
+from storage.states import ENDED_WELL_STATES
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def finish_deletions(db: Database, stores: Stores, now: datetime, *, held: bool 
     return len({*map(series_folder, of_images), *left_over}) + len(of_results)
 
 
-def _uids(db: Database, mark: Any) -> list[str]:
+def _uids(db: Database, mark: Column[int]) -> list[str]:
     with db.read() as connection:
         query = select(series.c.series_instance_uid).where(mark.is_not(None)).order_by(series.c.id)
         return list(connection.execute(query).scalars())
@@ -127,11 +127,9 @@ def _mark_images(
 
 
 def _ended(connection: Connection, series_instance_uid: str) -> SeriesRow | None:
-    """The series, where it may be deleted."""
-    row = find_series(connection, series_instance_uid)
-    if row is None:
-        raise UnknownSeries(series_instance_uid)
-    if row.state not in PURGEABLE_STATES or row.source_deletion is not None or row.results_deletion is not None:
+    """The series, where it may be deleted. Raises UnknownSeries."""
+    row = require_series(connection, series_instance_uid)
+    if row.state not in ENDED_WELL_STATES or row.source_deletion is not None or row.results_deletion is not None:
         return None
     return row
 
@@ -160,18 +158,16 @@ def _finish_images(db: Database, spool: Spool, series_instance_uid: str, now: da
 def _undo(db: Database, series_instance_uid: str, paths: frozenset[str], now: datetime) -> None:
     """A late slice came before the files were taken away: they are there still, and it is no fragment."""
     with db.transaction() as connection:
-        row = find_series(connection, series_instance_uid)
-        assert row is not None
+        row = require_series(connection, series_instance_uid)
         again = (instances.c.series_id == row.id) & instances.c.path.in_(paths)
         connection.execute(update(instances).where(again).values(purged_at=None))
         here = (instances.c.series_id == row.id) & instances.c.purged_at.is_(None)
-        first = select(func.count()).select_from(instances).where(here, instances.c.conflict.is_(False))
-        in_conflict = select(func.count()).select_from(instances).where(here, instances.c.conflict.is_(True))
+        in_conflict = select(instances.c.id).where(here, instances.c.conflict.is_(True)).limit(1)
         change_series(
             connection,
             row,
-            instance_count=connection.execute(first).scalar_one(),
-            conflicting=connection.execute(in_conflict).scalar_one() > 0,
+            instance_count=count_here(connection, row.id),
+            conflicting=connection.execute(in_conflict).first() is not None,
             source_deletion=None,
             source_purged_at=None,
         )

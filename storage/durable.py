@@ -104,6 +104,13 @@ def _write_all(descriptor: int, data: bytes) -> None:
         rest = rest[os.write(descriptor, rest) :]
 
 
+def sync_tree(root: Path) -> None:
+    """Make the names in `root` and in every folder below it durable. Raises StorageError."""
+    with explained_os_errors(root):
+        for folder in (root, *(path for path in root.rglob("*") if path.is_dir())):
+            sync_folder(folder)
+
+
 def sync_folder(folder: Path) -> None:
     """Make the names in `folder` durable. Raises OSError."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

@@ -20,6 +20,11 @@ def lock_holders(database: Path, own_pid: int | None = None) -> list[str]:
     return [f"process {pid} ({_command(pid)})" for pid in sorted(pids)]
 
 
+def describe_lock_holders(database: Path) -> str:
+    """For a message: `lock_holders`, or that it is some other process."""
+    return " and ".join(lock_holders(database)) or "another process"
+
+
 def _identities(files: list[Path]) -> Iterator[tuple[int, int, int]]:
     for file in files:
         try:

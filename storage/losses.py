@@ -1,19 +1,43 @@
-"""Images that are not here any more, though nobody meant to delete them: told, and never passed over in silence."""
+"""Files that are not here any more, though nobody meant to delete them: told, and never passed over in silence."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, select, update
 
+from storage.database import Database
+from storage.deletion import Stores
 from storage.moves import change_series, note
-from storage.reception import begin_revision
-from storage.rows import SeriesRow
-from storage.schema import instances
-from storage.series import find_series
+from storage.reception import begin_revision, in_chunks
+from storage.rows import SeriesRow, series_row
+from storage.schema import instances, results, series
+from storage.series import count_here, require_series
 from storage.states import SeriesState
 
 AT_REST = frozenset({SeriesState.RECEIVING, SeriesState.DONE, SeriesState.NOT_ANALYSED})
-PATHS_PER_STATEMENT = 500
+
+
+def mark_absent(db: Database, stores: Stores, why: str, actor: str, now: datetime) -> dict[str, int]:
+    """Rows whose files are not there are marked as deleted; how many of which kind."""
+    with db.transaction() as connection:
+        images = 0
+        for row in connection.execute(select(series).order_by(series.c.id)).all():
+            here = (instances.c.series_id == row.id) & instances.c.purged_at.is_(None)
+            paths = connection.execute(select(instances.c.path).where(here)).scalars()
+            absent = [path for path in paths if not (stores.spool / path).is_file()]
+            if absent:
+                mark_lost_images(connection, series_row(row), absent, why, actor, now)
+            images += len(absent)
+        absent_results = _mark_results(connection, stores, now)
+    return {"images_absent": images, "results_absent": absent_results}
+
+
+def _mark_results(connection: Connection, stores: Stores, now: datetime) -> int:
+    query = select(results.c.id, results.c.path).where(results.c.purged_at.is_(None))
+    absent = [row.id for row in connection.execute(query) if not (stores.results / row.path).is_file()]
+    for number in absent:
+        connection.execute(update(results).where(results.c.id == number).values(purged_at=now))
+    return len(absent)
 
 
 def mark_lost_images(
@@ -24,21 +48,13 @@ def mark_lost_images(
     A series that has ended keeps its results. One that is on its way, or has failed, is looked at again as its next
     revision: it lacks images, and is refused for that reason unless they come again. Raises LostClaim.
     """
-    for chunk in _chunks(paths):
+    for chunk in in_chunks(paths):
         gone = (instances.c.series_id == row.id) & instances.c.path.in_(chunk)
         connection.execute(update(instances).where(gone).values(purged_at=now))
     if row.state not in AT_REST:
         begin_revision(connection, row, "series-reopened", {"lost": len(paths), "why": why}, actor, now)
-    current = find_series(connection, row.series_instance_uid)
-    assert current is not None
-    here = instances.c.purged_at.is_(None) & instances.c.conflict.is_(False)
-    count = select(func.count()).select_from(instances).where(instances.c.series_id == row.id, here)
-    counted = connection.execute(count).scalar_one()
-    change_series(connection, current, instance_count=counted, source_purged_at=now, announced_instances=None)
-    detail = {"instances": len(paths), "why": why, "left": counted}
+    current = require_series(connection, row.series_instance_uid)
+    left = count_here(connection, row.id)
+    change_series(connection, current, instance_count=left, source_purged_at=now, announced_instances=None)
+    detail = {"instances": len(paths), "why": why, "left": left}
     note(connection, current, "images-lost", detail, actor=actor, now=now)
-
-
-def _chunks(paths: Sequence[str]) -> Iterator[Sequence[str]]:
-    for start in range(0, len(paths), PATHS_PER_STATEMENT):
-        yield paths[start : start + PATHS_PER_STATEMENT]

@@ -3,9 +3,9 @@
 from datetime import datetime
 
 from storage.database import Database
-from storage.errors import StorageError, UnknownSeries
+from storage.errors import StorageError
 from storage.reception import begin_revision
-from storage.series import count_missing, find_series
+from storage.series import count_missing, require_series
 from storage.states import ENDED_STATES
 
 
@@ -16,9 +16,7 @@ def reanalyse(db: Database, series_instance_uid: str, actor: str, now: datetime)
     being worked on, or its images were deleted.
     """
     with db.transaction() as connection:
-        row = find_series(connection, series_instance_uid)
-        if row is None:
-            raise UnknownSeries(series_instance_uid)
+        row = require_series(connection, series_instance_uid)
         if row.state not in ENDED_STATES:
             raise StorageError(
                 f"the series is still being worked on ({row.state})",

@@ -11,11 +11,11 @@ from storage.database import Database
 from storage.moves import change_series, move_series, note
 from storage.rows import SeriesRow
 from storage.schema import deliveries, instances, series
-from storage.series import count_missing, find_series
+from storage.series import count_missing, find_series, require_series
 from storage.spool import Arrival, is_conflict_path
 from storage.states import OPEN_DELIVERY_STATES, DeliveryState, SeriesState
 
-PATHS_PER_QUERY = 500
+PATHS_PER_STATEMENT = 500
 
 FORGET_DECISION = {
     "outcome": None,
@@ -75,7 +75,7 @@ def unregistered(db: Database, spool_files: Iterable[str]) -> list[str]:
     """
     missing: list[str] = []
     with db.read() as connection:
-        for paths in _chunks(spool_files):
+        for paths in in_chunks(spool_files):
             known = _known_paths(connection, paths) | _paths_in_deletion(connection, paths)
             missing.extend(path for path in paths if path not in known)
     return missing
@@ -96,15 +96,16 @@ def _paths_in_deletion(connection: Connection, paths: Sequence[str]) -> set[str]
 
 def _paths_where(connection: Connection, paths: Sequence[str], *conditions: ColumnElement[bool]) -> set[str]:
     found: set[str] = set()
-    for chunk in _chunks(paths):
+    for chunk in in_chunks(paths):
         query = select(instances.c.path).where(instances.c.path.in_(chunk), *conditions)
         found.update(connection.execute(query).scalars())
     return found
 
 
-def _chunks(paths: Iterable[str]) -> Iterator[list[str]]:
+def in_chunks(paths: Iterable[str]) -> Iterator[list[str]]:
+    """As many at a time as one statement takes."""
     rest = iter(paths)
-    while chunk := list(islice(rest, PATHS_PER_QUERY)):
+    while chunk := list(islice(rest, PATHS_PER_STATEMENT)):
         yield chunk
 
 
@@ -158,8 +159,7 @@ def _open(connection: Connection, first: ReceivedInstance, now: datetime) -> Ser
             crashes=0,
         )
     )
-    row = find_series(connection, first.series_instance_uid)
-    assert row is not None
+    row = require_series(connection, first.series_instance_uid)
     detail = {"study_instance_uid": first.study_instance_uid, "sender_address": first.address}
     note(connection, row, "series-opened", detail, actor=first.calling_ae_title, now=now)
     return row
@@ -168,9 +168,7 @@ def _open(connection: Connection, first: ReceivedInstance, now: datetime) -> Ser
 def _reopen(connection: Connection, row: SeriesRow, late: ReceivedInstance, now: datetime) -> SeriesRow:
     said = {"sop_instance_uid": late.sop_instance_uid, "sender_address": late.address}
     begin_revision(connection, row, "series-reopened", said, late.calling_ae_title, now)
-    reopened = find_series(connection, row.series_instance_uid)
-    assert reopened is not None
-    return reopened
+    return require_series(connection, row.series_instance_uid)
 
 
 def begin_revision(
@@ -214,7 +212,7 @@ def _replace_purged(connection: Connection, row: SeriesRow, fresh: list[Received
     """Rows whose files were deleted give way to those of the files that came again."""
     digests = {one.path: one.sha256 for one in fresh}
     back: dict[str, str] = {}
-    for paths in _chunks(digests):
+    for paths in in_chunks(digests):
         purged = instances.c.path.in_(paths) & instances.c.purged_at.is_not(None)
         rows = connection.execute(delete(instances).where(purged).returning(instances.c.path, instances.c.sha256))
         back |= {one.path: one.sha256 for one in rows}

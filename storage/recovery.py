@@ -10,6 +10,7 @@ from storage.delivery_moves import change_delivery, note_delivery, read_deliveri
 from storage.moves import change_series, fail_series, note
 from storage.rows import SeriesRow, series_row
 from storage.schema import audit, deliveries, series
+from storage.series import require_series
 from storage.states import SeriesState
 
 ACTOR = "node"
@@ -67,7 +68,7 @@ def _release_series(
     detail |= {"overtime": True} if overtime else {}
     note(connection, row, "lease-released", detail, actor=ACTOR, now=now)
     if crashed and crashes >= maximum_crashes:
-        freed = series_row(connection.execute(select(series).where(series.c.id == row.id)).one())
+        freed = require_series(connection, row.series_instance_uid)
         code, last = (TIME_LIMIT, ", the last time because it took too long") if overtime else (WORKER_CRASHED, "")
         reason = f"the process that worked on it died {crashes} times{last}"
         fail_series(connection, freed, code, reason, actor=ACTOR, now=now)

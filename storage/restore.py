@@ -6,20 +6,15 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, select, update
-
 from storage.audit import append
-from storage.backup import FORMAT, MANIFEST, CopiedFile, Manifest, copy_file
-from storage.database import Database, open_database
+from storage.backup import DATABASE_SUFFIX, FORMAT, MANIFEST, CopiedFile, Manifest, copy_file
+from storage.database import open_database
 from storage.deletion import Stores
-from storage.durable import ensure_folder, sync_folder
+from storage.durable import ensure_folder, sync_folder, sync_tree
 from storage.errors import StorageError, explained_os_errors
-from storage.losses import mark_lost_images
+from storage.losses import mark_absent
 from storage.recovery import release_leases
-from storage.rows import series_row
-from storage.schema import SCHEMA_REVISION, instances, results, series
-
-DATABASE_SUFFIX = ".sqlite3"
+from storage.schema import SCHEMA_REVISION
 
 
 def restore(
@@ -42,18 +37,17 @@ def restore(
     """
     manifest = read_manifest(source)
     _check_empty(stores, database)
-    names = sorted(manifest.files, key=lambda name: name.endswith(DATABASE_SUFFIX))
-    for number, name in enumerate(names):
-        progress(number, len(names))
-        target = database if name.endswith(DATABASE_SUFFIX) else stores.root / name
-        if name == names[-1]:
-            _sync(stores.root)
-            _check(source / name, _copy(source / name, target.with_name(f"{target.name}.new")), manifest.files[name])
-            with explained_os_errors(target):
-                target.with_name(f"{target.name}.new").rename(target)
-                sync_folder(target.parent)
-        else:
-            _check(source / name, _copy(source / name, target), manifest.files[name])
+    others = [name for name in manifest.files if name != manifest.database]
+    for number, name in enumerate(others):
+        progress(number, len(manifest.files))
+        _bring(source, name, stores.root / name, manifest)
+    progress(len(others), len(manifest.files))
+    sync_tree(stores.root)
+    fresh = database.with_name(f"{database.name}.new")
+    _bring(source, manifest.database, fresh, manifest)
+    with explained_os_errors(database):
+        fresh.rename(database)
+        sync_folder(database.parent)
     _take_up(database, stores, manifest, actor, now)
     return manifest
 
@@ -97,26 +91,16 @@ def _check_empty(stores: Stores, database: Path) -> None:
     ensure_folder(stores.root)
 
 
-def _copy(source: Path, target: Path) -> CopiedFile:
-    with explained_os_errors(source):
-        if target.exists():
-            target.unlink()  # of a restore that was interrupted, or a key that an empty node has made
-        return copy_file(source, target)
-
-
-def _check(source: Path, copied: CopiedFile, expected: CopiedFile) -> None:
-    if copied != expected:
+def _bring(source: Path, name: str, target: Path, manifest: Manifest) -> None:
+    with explained_os_errors(source / name):
+        target.unlink(missing_ok=True)  # of a restore that was interrupted, or a key that an empty node has made
+        copied = copy_file(source / name, target)
+    if copied != manifest.files[name]:
         raise StorageError(
             "this is not the file that was backed up",
-            where=str(source),
+            where=str(source / name),
             advice="the backup is damaged; use another one, and empty the storage folder before",
         )
-
-
-def _sync(root: Path) -> None:
-    with explained_os_errors(root):
-        for folder in (root, *(path for path in root.rglob("*") if path.is_dir())):
-            sync_folder(folder)
 
 
 def _take_up(database: Path, stores: Stores, manifest: Manifest, actor: str, now: datetime) -> None:
@@ -134,26 +118,3 @@ def _take_up(database: Path, stores: Stores, manifest: Manifest, actor: str, now
             append(connection, "backup-restored", now, actor=actor, detail=detail)
     finally:
         db.close()
-
-
-def mark_absent(db: Database, stores: Stores, why: str, actor: str, now: datetime) -> dict[str, int]:
-    """Rows whose files are not there are marked as deleted; how many of which kind."""
-    with db.transaction() as connection:
-        images = 0
-        for row in connection.execute(select(series).order_by(series.c.id)).all():
-            here = (instances.c.series_id == row.id) & instances.c.purged_at.is_(None)
-            paths = connection.execute(select(instances.c.path).where(here)).scalars()
-            absent = [path for path in paths if not (stores.spool / path).is_file()]
-            if absent:
-                mark_lost_images(connection, series_row(row), absent, why, actor, now)
-            images += len(absent)
-        absent_results = _mark_results(connection, stores, now)
-    return {"images_absent": images, "results_absent": absent_results}
-
-
-def _mark_results(connection: Connection, stores: Stores, now: datetime) -> int:
-    query = select(results.c.id, results.c.path).where(results.c.purged_at.is_(None))
-    absent = [row.id for row in connection.execute(query) if not (stores.results / row.path).is_file()]
-    for number in absent:
-        connection.execute(update(results).where(results.c.id == number).values(purged_at=now))
-    return len(absent)

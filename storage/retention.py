@@ -21,9 +21,7 @@ from sqlalchemy import Connection, and_, exists, func, or_, select
 
 from storage.database import Database
 from storage.schema import deliveries, instances, results, series
-from storage.states import DeliveryState, SeriesState
-
-PURGEABLE_STATES = frozenset({SeriesState.DONE, SeriesState.NOT_ANALYSED})
+from storage.states import ENDED_WELL_STATES, DeliveryState, SeriesState
 
 
 class Kind(StrEnum):
@@ -135,7 +133,7 @@ def _ended_with_images(connection: Connection) -> list[_Candidate]:
             func.sum(instances.c.size).label("bytes"),
         )
         .join(instances, and_(instances.c.series_id == series.c.id, instances.c.purged_at.is_(None)))
-        .where(series.c.state.in_(PURGEABLE_STATES), series.c.ended_at.is_not(None))
+        .where(series.c.state.in_(ENDED_WELL_STATES), series.c.ended_at.is_not(None))
         .group_by(series.c.id)
         .order_by(series.c.ended_at, series.c.id)
     )
@@ -160,7 +158,7 @@ def _results_of(connection: Connection, condition: object, cause: Cause) -> Iter
         )
         .outerjoin(results, and_(results.c.series_id == series.c.id, results.c.purged_at.is_(None)))
         .where(
-            series.c.state.in_(PURGEABLE_STATES),
+            series.c.state.in_(ENDED_WELL_STATES),
             series.c.results_purged_at.is_(None),
             or_(results.c.id.is_not(None), series.c.findings_path.is_not(None)),
             condition,  # type: ignore[arg-type]

@@ -29,14 +29,19 @@ ACTOR = "assembly"
 def get_series(db: Database, series_instance_uid: str) -> SeriesRow:
     """The series with this UID. Raises UnknownSeries."""
     with db.read() as connection:
-        row = find_series(connection, series_instance_uid)
+        return require_series(connection, series_instance_uid)
+
+
+def require_series(connection: Connection, series_instance_uid: str) -> SeriesRow:
+    """`get_series`, in a transaction of the caller's. Raises UnknownSeries."""
+    row = find_series(connection, series_instance_uid)
     if row is None:
         raise UnknownSeries(series_instance_uid)
     return row
 
 
 def find_series(connection: Connection, series_instance_uid: str) -> SeriesRow | None:
-    """The series with this UID, in a transaction of the caller's; None where there is none."""
+    """The same; None where there is none."""
     row = connection.execute(
         select(series).where(series.c.series_instance_uid == series_instance_uid)
     ).one_or_none()
@@ -73,9 +78,17 @@ def missing_instances(db: Database, series_id: int) -> int:
 
 def count_missing(connection: Connection, series_id: int) -> int:
     """`missing_instances`, in a transaction of the caller's. A copy that was in conflict need not come again."""
-    missing = and_(instances.c.purged_at.is_not(None), instances.c.conflict.is_(False))
-    query = select(func.count()).select_from(instances).where(instances.c.series_id == series_id, missing)
-    return connection.execute(query).scalar_one()
+    return _count(connection, series_id, instances.c.purged_at.is_not(None))
+
+
+def count_here(connection: Connection, series_id: int) -> int:
+    """How many instances of a series are here, one for each UID: copies in conflict do not count."""
+    return _count(connection, series_id, instances.c.purged_at.is_(None))
+
+
+def _count(connection: Connection, series_id: int, condition: ColumnElement[bool]) -> int:
+    counted = and_(instances.c.series_id == series_id, instances.c.conflict.is_(False), condition)
+    return connection.execute(select(func.count()).select_from(instances).where(counted)).scalar_one()
 
 
 def kept_instances(db: Database, sop_instance_uids: Collection[str]) -> list[InstanceRow]:

@@ -64,7 +64,8 @@ _D = DeliveryState
 # States that a process works on under a lease, and the only ones that can fail.
 CLAIMABLE_STATES = frozenset({_S.COMPLETE, _S.QUEUED, _S.ANALYSED, _S.REFUSED})
 FAILING_STATES = CLAIMABLE_STATES | {_S.DELIVERING}
-ENDED_STATES = frozenset({_S.DONE, _S.NOT_ANALYSED, _S.FAILED})
+ENDED_WELL_STATES = frozenset({_S.DONE, _S.NOT_ANALYSED})
+ENDED_STATES = ENDED_WELL_STATES | {_S.FAILED}
 
 # Those that are still on their way: worked on under a lease, withdrawn when the series is re-opened.
 OPEN_DELIVERY_STATES = frozenset({_D.PENDING, _D.STORED})

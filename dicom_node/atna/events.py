@@ -105,35 +105,51 @@ def _deliveries_began(narrator: Narrator, entry: AuditEntry) -> Messages:
                 narrator.db, subject.series_instance_uid, revision_of(entry), set(roles)
             )
             objects = narrator.study_and_patient(subject, instances)
-            participants = _towards(narrator, entry, name)
+            participants = _towards(narrator, entry.actor, name)
             yield narrator.reporter.message(
                 entry, codes.BEGIN_TRANSFERRING, codes.EXECUTE, participants, objects=objects
             )
 
 
 def _delivery(outcome: int) -> Teller:
-    """Whether the receiver held the objects before is not known: R (table A.5.3.7-1)."""
-
     def transferred_or_not(narrator: Narrator, entry: AuditEntry) -> Messages:
-        name, uid = str(entry.detail.get("destination", "")), entry.series_instance_uid or ""
-        revision = revision_of(entry)
-        roles = delivery_roles(narrator.db, uid, revision, name)
-        instances = results_by_class(narrator.db, uid, revision, roles)
-        yield narrator.reporter.message(
-            entry,
-            codes.INSTANCES_TRANSFERRED,
-            codes.READ,
-            _towards(narrator, entry, name),
-            outcome=outcome,
-            why=str(entry.detail.get("error", "")),
-            objects=narrator.study_and_patient(narrator.subject(entry), instances),
-        )
+        yield _transfer(narrator, entry, entry.actor, outcome, str(entry.detail.get("error", "")))
 
     return transferred_or_not
 
 
-def _towards(narrator: Narrator, entry: AuditEntry, destination: str) -> tuple[Participant, ...]:
-    node = narrator.reporter.node(entry.actor, role=codes.SOURCE_ROLE, is_requestor=True)
+def _delivered(narrator: Narrator, entry: AuditEntry) -> Messages:
+    """Of a destination that commits itself the row `stored` has told of the transfer; PS3.15 has no commitment."""
+    if entry.detail.keys().isdisjoint(ENDED_BY_COMMITMENT):
+        yield _transfer(narrator, entry, entry.actor, codes.SUCCESS)
+
+
+def _commitment_failed(narrator: Narrator, entry: AuditEntry) -> Messages:
+    """The row is the destination's word; a minor failure where the objects are sent again, after `delay_s`."""
+    outcome = codes.MINOR_FAILURE if "delay_s" in entry.detail else codes.SERIOUS_FAILURE
+    why = f"objects that the destination did not commit to: {len(entry.detail.get('failures', ()))}"
+    yield _transfer(narrator, entry, "node", outcome, why)
+
+
+def _transfer(narrator: Narrator, entry: AuditEntry, actor: str, outcome: int, why: str = "") -> AuditMessage:
+    """Whether the receiver held the objects before is not known: R (table A.5.3.7-1)."""
+    name, uid = str(entry.detail.get("destination", "")), entry.series_instance_uid or ""
+    revision = revision_of(entry)
+    roles = delivery_roles(narrator.db, uid, revision, name)
+    instances = results_by_class(narrator.db, uid, revision, roles)
+    return narrator.reporter.message(
+        entry,
+        codes.INSTANCES_TRANSFERRED,
+        codes.READ,
+        _towards(narrator, actor, name),
+        outcome=outcome,
+        why=why,
+        objects=narrator.study_and_patient(narrator.subject(entry), instances),
+    )
+
+
+def _towards(narrator: Narrator, actor: str, destination: str) -> tuple[Participant, ...]:
+    node = narrator.reporter.node(actor, role=codes.SOURCE_ROLE, is_requestor=True)
     return node, narrator.reporter.destination(destination)
 
 
@@ -196,6 +212,7 @@ def _log_changed(narrator: Narrator, entry: AuditEntry) -> Messages:
     )
 
 
+ENDED_BY_COMMITMENT = ("transaction_uid", "commitment")  # in the detail of `delivered` where it had been `stored`
 ALERT_WORDS = (
     "result",
     "reason",
@@ -217,8 +234,10 @@ TELLERS: Mapping[str, Teller] = MappingProxyType(
         "images-deleted": _accessed(codes.DELETE),
         "results-deleted": _accessed(codes.DELETE),
         "results-published": _deliveries_began,
-        "delivered": _delivery(codes.SUCCESS),
+        "stored": _delivery(codes.SUCCESS),
+        "delivered": _delivered,
         "delivered-without-claim": _delivery(codes.SUCCESS),
+        "commitment-failed": _commitment_failed,
         "delivery-postponed": _delivery(codes.MINOR_FAILURE),
         "delivery-failed": _delivery(codes.SERIOUS_FAILURE),
         "association-rejected": _peer_rejected,

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 import structlog
 
 from dicom_node.atna.cursor import find_position, read_marks, thinned, write_marks
-from dicom_node.atna.events import tell, tell_in_short
+from dicom_node.atna.events import TELLERS, tell, tell_in_short
 from dicom_node.atna.narrator import Narrator
 from dicom_node.atna.reporter import Reporter
 from dicom_node.atna.syslog import syslog_message
@@ -21,6 +21,7 @@ from dicom_node.clock import Clock
 from dicom_node.errors import NodeError
 from dicom_node.folders import Folders
 from dicom_node.patients import patient_key
+from dicom_node.retry_delay import retry_delay
 from dicom_node.settings import Settings
 from storage.audit import AuditEntry, entries_after, record
 from storage.audit_head import RowMark
@@ -28,7 +29,6 @@ from storage.database import Database
 from storage.errors import StorageError
 
 BATCH_ROWS = 100  # at most some 300 messages of 2 KiB over one connection
-MOST_DOUBLINGS = 30  # of the delay; far above any maximum_delay_s
 PAUSE_S = 1.0  # between two connections: rows that come together go together
 LOG_CHANGED = "audit-log-changed"
 
@@ -85,6 +85,8 @@ class Follower:
         self._marks = thinned([*self._marks, RowMark(rows[-1].number, rows[-1].hash)])
         if messages:
             self._deliver(messages)
+        elif any(row.event in TELLERS for row in rows):
+            write_marks(self._cursor, self._marks)  # or `dicom-node status` would go on counting it as waiting
         return True
 
     def _note_lost(self, lost: RowMark, after: RowMark) -> None:
@@ -124,10 +126,8 @@ class Follower:
 
     def _rest(self, error: str) -> None:
         """Longer after every failure in a row, never for ever; with fewer rows at once, for a receiver that is slow."""
-        delay = min(
-            self._atna.first_delay_s * 2 ** min(self._failures, MOST_DOUBLINGS), self._atna.maximum_delay_s
-        )
         self._failures += 1
+        delay = retry_delay(self._failures, self._atna.first_delay_s, self._atna.maximum_delay_s).total_seconds()
         self._batch = max(1, self._batch // 2)
         self._not_before = self._monotonic() + delay
         log.warning("audit messages wait", error=error, failures=self._failures, next_try_s=delay)

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from dicom_node.commands.node_database import open_node_database
+from dicom_node.commands.times import shown_time
 from dicom_node.errors import NodeError
 from dicom_node.folders import Folders
 from dicom_node.settings import Settings
@@ -39,7 +40,7 @@ def _print(rows: Iterable[AuditEntry], *, as_json: bool) -> None:
         if as_json:
             print(json.dumps(asdict(row), default=str))
             continue
-        print(f"{row.number:>6}  {row.at:%Y-%m-%d %H:%M:%S} UTC  {row.event}, by {_words(row.actor)}")
+        print(f"{row.number:>6}  {shown_time(row.at)}  {row.event}, by {_words(row.actor)}")
         if row.series_instance_uid:
             print(f"{INDENT}series {row.series_instance_uid}")
         if row.detail:

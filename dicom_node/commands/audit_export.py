@@ -1,6 +1,8 @@
-"""`dicom-node audit export`, `head` and `key`: what an auditor takes away, signed."""
+"""`dicom-node audit export`, `head`, `key` and `patient`: what an auditor takes away, signed, and whom it is about."""
 
 import base64
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from hashlib import file_digest
 from pathlib import Path
@@ -88,13 +90,11 @@ def print_patient_hash(settings: Settings, patient_id: str) -> None:
 
 def _write_rows(rows: CountedRows, output: Path) -> str:
     """The file's SHA-256."""
-    try:
+    with _explained(output):
         with output.open("w", encoding="utf-8", newline="") as file:
             WRITERS[output.suffix](rows, file)
         with output.open("rb") as written:
             return file_digest(written, "sha256").hexdigest()
-    except OSError as error:
-        raise NodeError(f"cannot be written ({error.strerror})", where=str(output), advice=ADVICE) from error
 
 
 def _head(
@@ -133,8 +133,14 @@ def _sign(settings: Settings, head: LogHead, path: Path) -> None:
 
 
 def _write(path: Path, data: bytes) -> None:
-    try:
+    with _explained(path):
         path.write_bytes(data)
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise NodeError(f"cannot be written ({error.strerror})", where=str(path), advice=ADVICE) from error
 

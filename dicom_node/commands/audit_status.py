@@ -8,12 +8,11 @@ from rich.text import Text
 
 from dicom_node.atna.cursor import find_position, read_marks
 from dicom_node.atna.events import TELLERS
+from dicom_node.commands.times import shown_time
 from dicom_node.folders import Folders
 from dicom_node.settings import Settings
 from storage.audit import PAGE_ROWS, entries_after
 from storage.database import Database
-
-LAST_NUMBER = 2**63 - 1  # that SQLite can give
 
 
 def collect_audit_messages(db: Database, settings: Settings) -> dict[str, Any] | None:
@@ -38,5 +37,5 @@ def describe_audit_messages(db: Database, settings: Settings) -> Iterator[Text]:
     if not seen["waiting"]:
         yield Text(f"audit messages to {where}: none waits")
         return
-    since = f"{seen['oldest_waiting_since']:%Y-%m-%d %H:%M:%S} UTC"
+    since = shown_time(seen["oldest_waiting_since"])
     yield Text(f"audit messages to {where}: rows waiting: {seen['waiting']}, since {since}", style="yellow")

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import datetime
 
+from dicom_node.atna.transport import greet
 from dicom_node.commands.certificates import describe_validity, level_of
 from dicom_node.commands.checks import Check
 from dicom_node.errors import NodeError
@@ -43,8 +44,6 @@ def _check_validity(states: tuple[CertificateState, ...]) -> Iterator[Check]:
 
 
 def _greet(settings: Settings) -> Check:
-    from dicom_node.atna.transport import greet
-
     try:
         version = greet(settings.atna, settings.tls)
     except NodeError as error:

@@ -13,8 +13,12 @@ def check_commitment(settings: Settings) -> Iterator[Check]:
     for destination in settings.destinations:
         if destination.storage_commitment:
             problem = _why_not(destination, settings)
-            seen = problem or f"{destination.ae_title} may report to port {settings.receiver.port} of this node"
+            seen = problem or f"{destination.ae_title} may report to port {_port(settings)} of this node"
             yield Check(f"commitment of {destination.name}", "warning" if problem else "ok", seen)
+
+
+def _port(settings: Settings) -> int:
+    return settings.receiver.port if settings.receiver.accept_plain else settings.receiver.tls_port
 
 
 def _why_not(destination: DestinationSettings, settings: Settings) -> str | None:

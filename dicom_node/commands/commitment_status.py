@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 from dataclasses import asdict
-from datetime import datetime
 from typing import Any
 
+from dicom_node.commands.times import shown_time
 from storage.commitment_requests import RequestOverview, request_overview
 from storage.database import Database
 from storage.outbox import DeliveryRow
@@ -15,7 +15,7 @@ def describe_delivery(row: DeliveryRow) -> str:
     times = "once" if row.asked == 1 else f"{row.asked} times"
     asked = f", asked {times}" if row.asked else ""
     transaction = f" (transaction {row.transaction_uid})" if row.transaction_uid else ""
-    when = f", asked again {_time(row.not_before)}" if row.not_before else ""
+    when = f", asked again {shown_time(row.not_before)}" if row.not_before else ""
     return f"to {row.destination}: stored, commitment is waited for{asked}{transaction}{when}"
 
 
@@ -33,9 +33,5 @@ def collect_requests(db: Database) -> list[dict[str, Any]]:
 
 
 def _counts(one: RequestOverview) -> str:
-    since = f" (since {_time(one.oldest_since)})" if one.oldest_since else ""
+    since = f" (since {shown_time(one.oldest_since)})" if one.oldest_since else ""
     return f"{one.waiting} to be reported{since}, {one.failed} could not be"
-
-
-def _time(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%d %H:%M:%S} UTC"

@@ -14,8 +14,9 @@ from dicom_node.retention import carry_out, plan, stores_of
 from dicom_node.settings import Settings
 from storage.database import Database
 from storage.deletion import finish_deletions
-from storage.retention import PURGEABLE_STATES, Deletion, Kind, plan_one
+from storage.retention import Deletion, Kind, plan_one
 from storage.series import get_series
+from storage.states import ENDED_WELL_STATES
 
 MIB = 1024**2
 
@@ -39,7 +40,7 @@ def purge_files(
 
 def _of_one(db: Database, series_instance_uid: str, *, with_results: bool) -> list[Deletion]:
     row = get_series(db, series_instance_uid)
-    if row.state not in PURGEABLE_STATES:
+    if row.state not in ENDED_WELL_STATES:
         raise NodeError(
             f"the series has not ended well ({row.state}); nothing of it is deleted",
             where=series_instance_uid,

@@ -15,6 +15,7 @@ from dicom_node.commands.certificates import collect_certificates, describe_cert
 from dicom_node.commands.commitment_status import collect_requests, describe_delivery, describe_requests
 from dicom_node.commands.node_database import open_node_database
 from dicom_node.commands.running_node import find_running_node
+from dicom_node.commands.times import shown_time
 from dicom_node.errors import NodeError
 from dicom_node.folders import Folders
 from dicom_node.reasons import REASONS, Reason
@@ -124,7 +125,7 @@ def _print_overview(console: Console, seen: Overview, configured: list[str]) -> 
 
 
 def _counts(one: DestinationOverview) -> str:
-    since = f" (since {_time(one.oldest_pending_since)})" if one.oldest_pending_since else ""
+    since = f" (since {shown_time(one.oldest_pending_since)})" if one.oldest_pending_since else ""
     stored = f" {one.stored} waiting for commitment," if one.stored else ""
     return f"{one.pending} pending{since},{stored} {one.delivered} delivered, {one.failed} failed"
 
@@ -134,12 +135,12 @@ def _print_series(console: Console, db: Database, row: SeriesRow, progress: dict
     console.print()
     doing = f"{_doing(row, progress):<{STATE_WIDTH}}"
     console.print(
-        Text.assemble(f"{_time(row.last_received_at)}  ", (doing, STYLES.get(row.state, ""))), end=""
+        Text.assemble(f"{shown_time(row.last_received_at)}  ", (doing, STYLES.get(row.state, ""))), end=""
     )
     console.print(f"  {_outcome(row)}".rstrip())
     console.print(f"{INDENT}{row.series_instance_uid}")
     again = f", revision {row.revision}" if row.revision > 1 else ""
-    purged = f", images deleted {_time(row.source_purged_at)}" if row.source_purged_at else ""
+    purged = f", images deleted {shown_time(row.source_purged_at)}" if row.source_purged_at else ""
     console.print(f"{INDENT}{row.instance_count} instances from {row.sender_ae_title or '?'}{again}{purged}")
     for line in _waits(db, row):
         console.print(INDENT + line)
@@ -148,7 +149,7 @@ def _print_series(console: Console, db: Database, row: SeriesRow, progress: dict
 def _waits(db: Database, row: SeriesRow) -> Iterator[str]:
     """What is tried again, and when."""
     if row.not_before is not None and row.not_before > datetime.now(UTC):
-        yield f"next try {_time(row.not_before)}: {row.last_error}"
+        yield f"next try {shown_time(row.not_before)}: {row.last_error}"
     if row.state != SeriesState.DELIVERING:
         return
     for one in deliveries(db, row.id):
@@ -157,7 +158,7 @@ def _waits(db: Database, row: SeriesRow) -> Iterator[str]:
             if one.last_error:
                 yield f"last error: {one.last_error}"
         if one.revision == row.revision and one.state == DeliveryState.PENDING and one.last_error:
-            when = f", next {_time(one.not_before)}" if one.not_before else ""
+            when = f", next {shown_time(one.not_before)}" if one.not_before else ""
             tries = "1 try" if one.attempts == 1 else f"{one.attempts} tries"
             yield f"to {one.destination}: {tries} failed{when}"
 
@@ -172,10 +173,6 @@ def _doing(row: SeriesRow, progress: dict[str, Any] | None) -> str:
 
 def _words(state: str) -> str:
     return state.lower().replace("_", " ")
-
-
-def _time(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _outcome(row: SeriesRow) -> str:

@@ -19,7 +19,7 @@ from storage.moves import change_series, note
 from storage.reception import begin_revision
 from storage.rows import ResultObject, SeriesRow, series_row
 from storage.schema import deliveries, results, series
-from storage.series import find_series
+from storage.series import require_series
 from storage.spool import series_folder
 from storage.states import DeliveryState, SeriesState
 
@@ -77,12 +77,10 @@ def _adopt(
         connection.execute(
             insert(deliveries), [{**common, **sent, "destination": name, "roles": roles} for name in destinations]
         )
-    current = find_series(connection, row.series_instance_uid)
-    assert current is not None
+    current = require_series(connection, row.series_instance_uid)
     if current.revision <= revision:
         if current.state != SeriesState.RECEIVING:
             begin_revision(connection, current, "series-reopened", {"why": "newer results"}, ACTOR, now)
-        current = find_series(connection, row.series_instance_uid)
-        assert current is not None
+        current = require_series(connection, row.series_instance_uid)
         change_series(connection, current, revision=revision + 1)
     note(connection, current, "results-adopted", {"of_revision": revision, "roles": roles}, actor=ACTOR, now=now)

@@ -1,6 +1,6 @@
 """Every row has its file, whole, and every file its row."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -8,10 +8,12 @@ from pathlib import Path
 from pynetdicom.dsutils import split_dataset
 from sqlalchemy import Table, select, update
 
-from dicom_node.clock import Clock
+from dicom_node.doctor.examination import Examination, Progress
 from dicom_node.doctor.verdict import Check, counted
 from dicom_node.folders import Folders
 from dicom_node.frames import DAMAGED
+from glianet.errors import GliaNetError
+from glianet.findings import load_findings
 from storage.backup import digest_of
 from storage.database import Database
 from storage.durable import ensure_folder
@@ -21,12 +23,11 @@ from storage.moves import note
 from storage.reception import begin_revision
 from storage.rows import SeriesRow, series_row
 from storage.schema import instances, results, series
-from storage.states import SeriesState
+from storage.series import require_series
+from storage.states import ENDED_WELL_STATES, SeriesState
 
-ENDED_WELL = (SeriesState.DONE, SeriesState.NOT_ANALYSED)
+WHY = "missing or damaged on the disk"
 DAMAGED_FOLDER = "damaged"  # below the storage folder; what is put there is nobody's any more
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass
@@ -41,32 +42,31 @@ class _Losses:
         return self.missing + self.damaged
 
 
-def check_images(
-    db: Database, folders: Folders, *, deep: bool, repair: bool, actor: str, clock: Clock, progress: Progress
-) -> Check:
+def check_images(db: Database, examination: Examination) -> Check:
     """Images that rows say are here: there, of the right size, and, `deep`, with the right bytes.
 
     Repair: a damaged file is put aside, and rows without a good file are marked as lost. So the images can be sent
     again, and until then nobody takes the rest for the whole.
     """
-    losses = _examine_images(db, folders.spool, deep, progress)
-    total = sum(len(one.paths) for one in losses.values())
+    folders, deep = examination.folders, examination.deep
+    losses = _examine_images(db, folders.spool, deep, examination.progress)
     how = "there, with the bytes that came" if deep else "there, of the right size"
-    if not total:
+    if not losses:
         return Check("images", "ok", f"every image is {how}")
-    missing, damaged = (sum(len(getattr(one, kind)) for one in losses.values()) for kind in ("missing", "damaged"))
+    missing = sum(len(one.missing) for one in losses.values())
+    damaged = sum(len(one.damaged) for one in losses.values())
     seen = f"{missing} missing, {damaged} damaged, in {len(losses)} series"
     concerned = [f"{uid}: {path}" for uid, one in losses.items() for path in one.paths]
     if not any(folders.spool.glob("*/*.dcm")):
         return Check("images", "error", f"{seen}: no image at all is there; is the disk mounted?").about(concerned)
-    if not repair:
+    if not examination.repair:
         return Check("images", "error", f"{seen}: --repair marks them, so that they can be sent again").about(concerned)
     for uid, lost in losses.items():
         for path in lost.damaged:
             _put_aside(folders, folders.spool / path)
         with db.transaction() as connection:
-            row = series_row(connection.execute(select(series).where(series.c.series_instance_uid == uid)).one())
-            mark_lost_images(connection, row, lost.paths, "missing or damaged on the disk", actor, clock())
+            row = require_series(connection, uid)
+            mark_lost_images(connection, row, lost.paths, WHY, examination.actor, examination.clock())
     said = f"{seen}: marked as lost, damaged files are in {DAMAGED_FOLDER}/; send these series again"
     return Check("images", "repaired", said).about(sorted(losses))
 
@@ -111,23 +111,24 @@ def _data_set_digest(file: Path) -> str | None:
         return None
 
 
-def check_results(db: Database, folders: Folders, *, repair: bool, actor: str, clock: Clock) -> Check:
+def check_results(db: Database, examination: Examination) -> Check:
     """Results that rows say are here: there, with the digest that was written.
 
     Repair: marked as lost; a series that has not ended well is analysed again, and its results keep their UIDs.
     """
+    folders = examination.folders
     lost = list(_lost_results(db, folders.results))
     if not lost:
         return Check("results", "ok", "every result is there, as it was written")
     uids = sorted({uid for uid, _, _ in lost})
     seen = f"{counted(len(lost), 'result')} missing or damaged, in {len(uids)} series"
-    if not repair:
+    if not examination.repair:
         return Check("results", "error", f"{seen}: --repair marks them").about([path for _, _, path in lost])
     for uid in uids:
         of_series = [(number, path) for one, number, path in lost if one == uid]
         for _, path in of_series:
             _put_aside(folders, folders.results / path)
-        _mark_results(db, uid, [number for number, _ in of_series], actor, clock)
+        _mark_results(db, examination, uid, [number for number, _ in of_series])
     again = "what was not delivered is analysed again"
     return Check("results", "repaired", f"{seen}: marked as lost; {again}").about(uids)
 
@@ -143,50 +144,48 @@ def _lost_results(db: Database, root: Path) -> Iterator[tuple[str, int, str]]:
             yield row.series_instance_uid, row.id, row.path
 
 
-def _mark_results(db: Database, uid: str, numbers: Sequence[int], actor: str, clock: Clock) -> None:
-    now = clock()
+def _mark_results(db: Database, examination: Examination, uid: str, numbers: Sequence[int]) -> None:
+    actor, now = examination.actor, examination.clock()
     with db.transaction() as connection:
-        row = series_row(connection.execute(select(series).where(series.c.series_instance_uid == uid)).one())
+        row = require_series(connection, uid)
         connection.execute(update(results).where(results.c.id.in_(numbers)).values(purged_at=now))
         note(connection, row, "results-lost", {"results": len(numbers)}, actor=actor, now=now)
         if row.state in (SeriesState.DELIVERING, SeriesState.FAILED):
             begin_revision(connection, row, "series-reopened", {"why": "results lost"}, actor, now)
 
 
-def check_findings(
-    db: Database, folders: Folders, *, deep: bool, repair: bool, actor: str, clock: Clock
-) -> Check:
+def check_findings(db: Database, examination: Examination) -> Check:
     """Findings that results are still to be made of can be read; `deep`: those of ended series too."""
-    from glianet.errors import GliaNetError
-    from glianet.findings import load_findings
-
     with db.read() as connection:
         wanted = series.c.findings_path.is_not(None) & series.c.results_purged_at.is_(None)
         rows = [series_row(row) for row in connection.execute(select(series).where(wanted))]
-    bad: list[SeriesRow] = []
-    for row in rows:
-        file = folders.findings / str(row.findings_path)
-        try:
-            if deep or row.state not in ENDED_WELL:
-                load_findings(file)
-            elif not file.is_file():
-                bad.append(row)
-        except (GliaNetError, OSError):
-            bad.append(row)
+    bad = [row for row in rows if not _are_readable(examination, row)]
     if not bad:
         return Check("findings", "ok", "all that are needed can be read")
     uids = [row.series_instance_uid for row in bad]
-    waiting = [row for row in bad if row.state not in ENDED_WELL]
+    waiting = [row for row in bad if row.state not in ENDED_WELL_STATES]
     seen = f"those of {len(bad)} series cannot be read"
     if not waiting:
         said = f"{seen}; their results are not concerned. `dicom-node reanalyse` makes them anew"
         return Check("findings", "warning", said).about(uids)
-    if not repair:
+    if not examination.repair:
         return Check("findings", "error", f"{seen}; --repair has {len(waiting)} of them analysed again").about(uids)
     for row in waiting:
         with db.transaction() as connection:
-            begin_revision(connection, row, "series-reopened", {"why": "findings lost"}, actor, clock())
+            why = {"why": "findings lost"}
+            begin_revision(connection, row, "series-reopened", why, examination.actor, examination.clock())
     return Check("findings", "repaired", f"{seen}: {len(waiting)} are analysed again").about(uids)
+
+
+def _are_readable(examination: Examination, row: SeriesRow) -> bool:
+    file = examination.folders.findings / str(row.findings_path)
+    try:
+        if not examination.deep and row.state in ENDED_WELL_STATES:
+            return file.is_file()
+        load_findings(file)
+    except (GliaNetError, OSError):
+        return False
+    return True
 
 
 def _put_aside(folders: Folders, file: Path) -> None:

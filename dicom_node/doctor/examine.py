@@ -1,11 +1,9 @@
 """The examination of a storage folder, from the database outwards."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-
-from pydicom.datadict import tag_for_keyword
 
 from dicom_node.clock import Clock
 from dicom_node.doctor.check_files import check_findings, check_images, check_results
@@ -18,6 +16,7 @@ from dicom_node.doctor.check_folder import (
     check_temporary_files,
     check_unregistered,
 )
+from dicom_node.doctor.examination import Examination, Progress
 from dicom_node.doctor.salvage import salvage_database
 from dicom_node.doctor.verdict import Check
 from dicom_node.errors import NodeError
@@ -28,12 +27,22 @@ from storage.audit import record, verify
 from storage.database import Database, open_database
 from storage.errors import AlreadyRunning
 from storage.integrity import DatabaseVerdict, examine_database, schema_revision
-from storage.lock_holders import lock_holders
+from storage.lock_holders import describe_lock_holders
 from storage.node_lock import NodeLock
 from storage.retention_lock import deletions_held_up
 from storage.schema import SCHEMA_REVISION
 
-Progress = Callable[[str, int, int], None]
+OF_THE_FOLDER = (check_temporary_files, check_permissions, check_space)
+OF_THE_ROWS = (
+    check_deletions,
+    check_leases,
+    check_images,
+    check_unregistered,
+    check_results,
+    check_findings,
+    check_orphans,
+)
+"""In this order: what is mended first may put right what is looked at later."""
 
 
 def examine(
@@ -62,13 +71,14 @@ def examine(
         what = "what this account repairs the node's account could not use"
         raise NodeError(what, where=str(folders.root), advice="run the command as the account that runs the node")
     with _held(folders.root, repair) as running:
-        first = _check_database(folders, settings, repair, backup, actor, clock)
-        checks = [first, *_check_folder_alone(folders, settings, running, repair)]
+        examination = Examination(settings, running, repair, deep, backup, actor, clock, progress)
+        first = _check_database(examination)
+        checks = [first, *(check(examination) for check in OF_THE_FOLDER)]
         if first.failed or schema_revision(folders.database) != SCHEMA_REVISION:
             return checks
         db = open_database(folders.database)
         try:
-            checks += _check_rows(db, folders, settings, running, repair, deep, actor, clock, progress)
+            checks += [_check_audit(db), *(check(db, examination) for check in OF_THE_ROWS)]
             repaired = [check.name for check in checks if check.level == "repaired"]
             if repaired:
                 record(db, "repaired", clock(), actor=actor, detail={"checks": repaired})
@@ -93,15 +103,14 @@ def _held(root: Path, repair: bool) -> Iterator[bool]:
         yield False
 
 
-def _check_database(
-    folders: Folders, settings: Settings, repair: bool, backup: Path | None, actor: str, clock: Clock
-) -> Check:
-    verdict = examine_database(folders.database)
+def _check_database(examination: Examination) -> Check:
+    database = examination.folders.database
+    verdict = examine_database(database)
     if verdict.locked:
-        holders = " and ".join(lock_holders(folders.database)) or "another process"
-        return Check("database", "error", f"it is locked by {holders}; look whether it hangs").about(verdict.problems)
+        said = f"it is locked by {describe_lock_holders(database)}; look whether it hangs"
+        return Check("database", "error", said).about(verdict.problems)
     if verdict.problems:
-        return _mend_database(folders, settings, verdict, repair, backup, actor, clock)
+        return _mend_database(examination, verdict)
     if verdict.schema_revision is None:
         return Check("database", "error", "it is whole, and no node has made it")
     if verdict.schema_revision < SCHEMA_REVISION:
@@ -112,54 +121,13 @@ def _check_database(
     return Check("database", "ok", "whole: pages, indexes, references")
 
 
-def _mend_database(
-    folders: Folders,
-    settings: Settings,
-    verdict: DatabaseVerdict,
-    repair: bool,
-    backup: Path | None,
-    actor: str,
-    clock: Clock,
-) -> Check:
-    if not repair:
+def _mend_database(examination: Examination, verdict: DatabaseVerdict) -> Check:
+    if not examination.repair:
         advice = "stop the node; --repair replaces it, with --backup FOLDER from a backup; the file is kept"
         return Check("database", "error", f"damaged; {advice}").about(verdict.problems)
-    names = [destination.name for destination in settings.destinations]
-    done = salvage_database(folders, backup, tags_of(settings), names, actor, clock)
+    done = salvage_database(examination)
     kept = f"the old file is {done.kept.name}" if done.kept else "there was no file"
     return Check("database", "repaired", f"damaged; {kept}. Now: {done.how}. Lost: {done.lost}").about(verdict.problems)
-
-
-def _check_folder_alone(folders: Folders, settings: Settings, running: bool, repair: bool) -> list[Check]:
-    return [
-        check_temporary_files(folders, running=running, repair=repair),
-        check_permissions(folders, repair=repair),
-        check_space(folders, settings),
-    ]
-
-
-def _check_rows(
-    db: Database,
-    folders: Folders,
-    settings: Settings,
-    running: bool,
-    repair: bool,
-    deep: bool,
-    actor: str,
-    clock: Clock,
-    progress: Progress,
-) -> list[Check]:
-    tags = tags_of(settings)
-    return [
-        _check_audit(db),
-        check_deletions(db, folders, repair=repair, clock=clock),
-        check_leases(db, running=running, repair=repair, clock=clock),
-        check_images(db, folders, deep=deep, repair=repair, actor=actor, clock=clock, progress=progress),
-        check_unregistered(db, folders, tags, running=running, repair=repair, clock=clock),
-        check_results(db, folders, repair=repair, actor=actor, clock=clock),
-        check_findings(db, folders, deep=deep, repair=repair, actor=actor, clock=clock),
-        check_orphans(db, folders, running=running, repair=repair),
-    ]
 
 
 def _check_audit(db: Database) -> Check:
@@ -168,9 +136,3 @@ def _check_audit(db: Database) -> Check:
         return Check("audit log", "ok", f"intact: {result.rows} rows, last hash {result.last_hash}")
     said = f"BROKEN at row {result.first_bad}: {result.problem}; nothing mends that: keep a copy of the folder as it is"
     return Check("audit log", "error", said)
-
-
-def tags_of(settings: Settings) -> Sequence[int]:
-    """The attributes that announce the number of instances."""
-    tags = map(tag_for_keyword, settings.assembly.announced_count_attributes)
-    return tuple(tag for tag in tags if tag is not None)

@@ -8,15 +8,13 @@ them. The new log says so, with the last hash that could be read.
 
 import json
 import sqlite3
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from dicom_node.clock import Clock
 from dicom_node.doctor.adopt_results import adopt_results
+from dicom_node.doctor.examination import Examination
 from dicom_node.doctor.verdict import counted
-from dicom_node.folders import Folders
 from dicom_node.receiver.reconcile import reconcile
 from dicom_node.retention import stores_of
 from storage.audit import record, verify
@@ -25,7 +23,8 @@ from storage.database import Database, open_database
 from storage.durable import sync_folder, write_durable
 from storage.errors import StorageError, explained_os_errors
 from storage.integrity import copy_whole, last_audit_row, readable_audit_rows
-from storage.restore import mark_absent, read_manifest
+from storage.losses import mark_absent
+from storage.restore import read_manifest
 from storage.spool import Spool
 
 PARTS = ("-wal", "-shm")  # of a database with a write-ahead log; the file itself goes last
@@ -41,11 +40,9 @@ class Salvage:
     lost: str
 
 
-def salvage_database(
-    folders: Folders, backup: Path | None, tags: Sequence[int], destinations: Sequence[str], actor: str, clock: Clock
-) -> Salvage:
+def salvage_database(examination: Examination) -> Salvage:
     """Replace the database. Only under the node's lock. Raises StorageError."""
-    now = clock()
+    folders, backup, now = examination.folders, examination.backup, examination.clock()
     fresh = folders.database.with_name(f"{folders.database.name}.new")
     fresh.unlink(missing_ok=True)
     last = _last_known(folders.database)
@@ -65,8 +62,8 @@ def salvage_database(
             "last_known_hash": None if last is None else last[1],
             "backup_made_at": made_at,
         }
-        record(db, event, now, actor=actor, detail=told)
-        seen = _take_up(db, folders, tags, destinations, actor, clock)
+        record(db, event, now, actor=examination.actor, detail=told)
+        seen = _take_up(db, examination)
     finally:
         db.close()
     if whole:
@@ -98,10 +95,10 @@ def _holds(fresh: Path) -> bool:
 
 def _take_from(backup: Path, fresh: Path) -> str:
     manifest = read_manifest(backup)
-    (name,) = [name for name in manifest.files if name.endswith(".sqlite3")]
-    if copy_file(backup / name, fresh) != manifest.files[name]:
+    source = backup / manifest.database
+    if copy_file(source, fresh) != manifest.files[manifest.database]:
         fresh.unlink()
-        raise StorageError("the database of the backup is damaged", where=str(backup / name), advice="use another one")
+        raise StorageError("the database of the backup is damaged", where=str(source), advice="use another one")
     return manifest.created_at
 
 
@@ -122,11 +119,11 @@ def _set_aside(database: Path, now: datetime) -> tuple[Path | None, int]:
     return kept, len(rows)
 
 
-def _take_up(
-    db: Database, folders: Folders, tags: Sequence[int], destinations: Sequence[str], actor: str, clock: Clock
-) -> str:
-    absent = mark_absent(db, stores_of(folders), WHY, actor, clock())
-    images = reconcile(db, Spool(folders.spool), tags, clock)
+def _take_up(db: Database, examination: Examination) -> str:
+    folders, clock = examination.folders, examination.clock
+    destinations = [destination.name for destination in examination.settings.destinations]
+    absent = mark_absent(db, stores_of(folders), WHY, examination.actor, clock())
+    images = reconcile(db, Spool(folders.spool), examination.announced_count_tags, clock)
     objects = adopt_results(db, folders.results, destinations, clock())
     seen = f"{counted(images, 'image')} registered from the spool, {counted(objects, 'result')} from the outbox"
     gone = absent["images_absent"] + absent["results_absent"]

@@ -17,12 +17,12 @@ from dicom_node.commitment_messages import (
     InvalidMessage,
     decode_request,
 )
-from dicom_node.commitment_reports import answer_report, resend_rules
+from dicom_node.commitment_reports import answer_report
+from dicom_node.message_turns import MessageTurns
 from dicom_node.receiver.associations import AssociationBook, sender_of
 from dicom_node.receiver.commitment_reporter import Reporter
 from dicom_node.receiver.registrar import AuditNote, Registrar
 from dicom_node.settings import Settings
-from storage.commitment import CommitmentReport, ReportTaken, take_report
 from storage.commitment_requests import CommitmentRequest, RequestTaken, record_request
 from storage.database import Database
 from storage.errors import StorageError
@@ -78,17 +78,14 @@ class CommitmentDesk:
     def take_report(self, event: Event) -> Answer:
         """Answer an N-EVENT-REPORT, which counts where it is from the destination that was asked."""
         self.associations.count(event.assoc, REPORTS)
-        sender = sender_of(event.assoc)["calling_ae_title"]
+        peer = sender_of(event.assoc)
+        sender, address = peer["calling_ae_title"], peer["address"]
         names = [one.name for one in self.settings.destinations if one.ae_title == sender]
-
-        def take(report: CommitmentReport) -> ReportTaken:
-            return take_report(self.db, report, names, resend_rules(self.settings.delivery), self.clock())
-
-        return answer_report(event, sender, sender_of(event.assoc)["address"], take)
+        return answer_report(self.db, event, sender, address, names, self.settings.delivery, self.clock())
 
     def _accepted(self, event: Event) -> None:
         if any(one.abstract_syntax == STORAGE_COMMITMENT for one in event.assoc.accepted_contexts):
-            self.reporter.attend(event.assoc)
+            MessageTurns(event.assoc)  # from now on, for the reporter to speak in between
 
     def _refuse(self, status: int, reason: str, sender: dict[str, str]) -> Answer:
         detail = {**sender, "status": f"0x{status:04X}", "reason": reason}

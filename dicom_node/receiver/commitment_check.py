@@ -7,16 +7,14 @@ from pathlib import Path
 
 from pynetdicom.dsutils import split_dataset
 
-from dicom_node.commitment_messages import Failure, Reference
+from dicom_node.commitment_messages import NO_SUCH_INSTANCE, PROCESSING_FAILURE, Failure, Reference
 from dicom_node.receiver.contexts import STORAGE_SOP_CLASSES
 from storage.database import Database
 from storage.rows import InstanceRow
 from storage.series import kept_instances
 from storage.spool import Spool
 
-# Failure Reason, PS3.3 C.14.1.1
-PROCESSING_FAILURE = 0x0110
-NO_SUCH_INSTANCE = 0x0112
+# Failure Reason, PS3.3 C.14.1.1; two others are the statuses of PS3.7 annex C
 CLASS_CONFLICT = 0x0119
 CLASS_NOT_SUPPORTED = 0x0122
 DUPLICATE_TRANSACTION = 0x0131

@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Sequence
 from itertools import count
-from weakref import WeakKeyDictionary
+from weakref import WeakValueDictionary
 
 import structlog
 from pynetdicom.association import Association
@@ -57,8 +57,7 @@ class Reporter:
         self._registrar = registrar
         self._settings = settings
         self._clock = clock
-        self._turns: WeakKeyDictionary[Association, MessageTurns] = WeakKeyDictionary()
-        self._asked_over: dict[tuple[str, str], Association] = {}
+        self._asked_over: WeakValueDictionary[tuple[str, str], MessageTurns] = WeakValueDictionary()
         self._message_ids = count(1)
         self._bell = threading.Event()
         self._closing = threading.Event()
@@ -70,14 +69,11 @@ class Reporter:
         """Whether it still works; an error that it does not know ends it."""
         return self._thread.is_alive()
 
-    def attend(self, association: Association) -> None:
-        """An association was accepted over which somebody may ask."""
-        self._turns[association] = MessageTurns(association)
-
     def asked(self, transaction_uid: str, association: Association) -> None:
         """A request that is in the database came over the association, which may take the report."""
-        if association in self._turns:
-            self._asked_over[(association.requestor.ae_title, transaction_uid)] = association
+        turns = MessageTurns.of(association)
+        if turns is not None:
+            self._asked_over[(association.requestor.ae_title, transaction_uid)] = turns
         self._bell.set()
 
     def close(self) -> None:
@@ -161,9 +157,8 @@ class Reporter:
         Raises Busy where something else did: a sender that waits for the answer to a C-STORE would take the report
         for it.
         """
-        association = self._asked_over.get((row.calling_ae_title, row.transaction_uid))
-        turns = None if association is None else self._turns.get(association)
-        if association is None or turns is None or not association.is_established:
+        turns = self._asked_over.get((row.calling_ae_title, row.transaction_uid))
+        if turns is None or not turns.association.is_established:
             self._asked_over.pop((row.calling_ae_title, row.transaction_uid), None)
             return None
         with turns.turn():

@@ -5,19 +5,21 @@ from io import BytesIO
 from typing import cast
 
 from pydicom import Dataset
-from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import build_role, evt
 from pynetdicom.dimse_messages import N_EVENT_REPORT_RSP
 from pynetdicom.dimse_primitives import N_EVENT_REPORT
 from pynetdicom.dsutils import encode
 
-from dicom_node.association import Peer, associate, describe
-from dicom_node.commitment_messages import STORAGE_COMMITMENT, WELL_KNOWN_INSTANCE, Report, encode_report
+from dicom_node.association import Peer, associate, describe, wait_while_established
+from dicom_node.commitment_messages import (
+    PROPOSED_CONTEXTS,
+    STORAGE_COMMITMENT,
+    WELL_KNOWN_INSTANCE,
+    Report,
+    encode_report,
+)
 from dicom_node.errors import NodeError
 from dicom_node.message_turns import MessageTurns
-
-_CONTEXTS = [(STORAGE_COMMITMENT, syntax) for syntax in (ExplicitVRLittleEndian, ImplicitVRLittleEndian)]
-_LOOK_S = 0.05  # how often it is seen whether the requester has ended the association
 
 
 class ReportRefused(NodeError):
@@ -54,9 +56,7 @@ def send_report_back(turns: MessageTurns, report: Report, message_id: int, timeo
     try:
         with turns.turn():
             _send(turns, report, message_id)
-        waited = 0.0
-        while not answered.wait(_LOOK_S) and association.is_established and waited < timeout_s:
-            waited += _LOOK_S
+        wait_while_established(association, answered, timeout_s)
     finally:
         association.unbind(evt.EVT_DIMSE_RECV, listen)
     _check(where, answers[0] if answers else None)
@@ -71,7 +71,7 @@ def send_report(peer: Peer, own_ae_title: str, report: Report, message_id: int) 
     """
     event_type, information = encode_report(report)
     role = build_role(STORAGE_COMMITMENT, scu_role=False, scp_role=True)
-    with associate(peer, own_ae_title, _CONTEXTS, roles=[role]) as association:
+    with associate(peer, own_ae_title, PROPOSED_CONTEXTS, roles=[role]) as association:
         try:
             answer, _ = association.send_n_event_report(
                 information, event_type, STORAGE_COMMITMENT, WELL_KNOWN_INSTANCE, message_id

@@ -5,11 +5,12 @@ import ssl
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import structlog
 
+from dicom_node.receiver.transport import hang_up
 from dicom_node.tls import server_context
 from dicom_node.tls_files import TlsError
 from dicom_node.tls_settings import TlsSettings
@@ -52,7 +53,7 @@ class Handshakes:
         with self._lock:
             unfinished = list(self._open)
         for one in unfinished:
-            _hang_up(one)
+            hang_up(one)
 
     @contextmanager
     def _counted(self, secured: ssl.SSLSocket, address: str) -> Iterator[None]:
@@ -60,7 +61,7 @@ class Handshakes:
             surplus = self._one_too_many() if len(self._open) >= self._most else None
             self._open[secured] = address
         if surplus is not None:
-            _hang_up(surplus)
+            hang_up(surplus)
         try:
             yield
         finally:
@@ -109,9 +110,3 @@ def _fingerprint(files: TlsSettings) -> Fingerprint | None:
         return tuple((status.st_mtime_ns, status.st_size) for status in map(Path.stat, files.files))
     except OSError:  # being replaced
         return None
-
-
-def _hang_up(connection: socket.socket) -> None:
-    """End the connection from this thread: its own thread waits for the peer, and sees the end."""
-    with suppress(OSError):  # it has ended meanwhile
-        connection.shutdown(socket.SHUT_RDWR)

@@ -1,13 +1,13 @@
 """Connections that have not asked for an association yet: few at a time, the oldest makes room."""
 
-import socket
 import threading
 from collections import deque
-from contextlib import suppress
 
 import structlog
 from pynetdicom import evt
 from pynetdicom.association import Association
+
+from dicom_node.receiver.transport import hang_up
 
 log = structlog.get_logger(__name__)
 
@@ -31,17 +31,15 @@ class Newcomers:
             surplus = waiting[: max(0, len(waiting) + 1 - self._most)]
             self._waiting = deque([*waiting[len(surplus) :], event.assoc])
         for association in surplus:
-            _hang_up(association)
+            _turn_away(association)
 
 
 def _has_not_asked(association: Association) -> bool:
     return association.requestor.primitive is None and association.dul.socket is not None
 
 
-def _hang_up(association: Association) -> None:
-    """End the connection from this thread: its own thread may be reading, and sees the end."""
+def _turn_away(association: Association) -> None:
     log.warning("connection without an association request is closed", address=association.requestor.address)
     connection = association.dul.socket
     if connection is not None and connection.socket is not None:
-        with suppress(OSError):  # it has ended meanwhile
-            connection.socket.shutdown(socket.SHUT_RDWR)
+        hang_up(connection.socket)

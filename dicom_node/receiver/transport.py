@@ -3,16 +3,17 @@
 import math
 import socket
 import ssl
-import struct
 import time
+from contextlib import suppress
 from functools import partial
 
 from pynetdicom.transport import AssociationSocket
 
+from dicom_node.association import TIMEVAL, timeval
+
 # Bytes; the largest value that receiver.maximum_pdu_bytes can have, and more than any association request
 # takes (128 presentation contexts with every transfer syntax there is).
 LARGEST_PDU = 1024**2
-_TIMEVAL = struct.Struct("ll")  # seconds and microseconds of SO_RCVTIMEO and SO_SNDTIMEO
 
 
 def read_in_bulk(connection: AssociationSocket) -> None:
@@ -33,10 +34,14 @@ def limit_silence(connection: AssociationSocket, timeout_s: float) -> None:
     if isinstance(connection.socket, ssl.SSLSocket):
         connection.socket.settimeout(timeout_s)
     elif connection.socket is not None:
-        seconds, rest = divmod(timeout_s, 1)
-        timeval = _TIMEVAL.pack(int(seconds), int(rest * 1e6))
-        connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeval)
-        connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeval)
+        for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+            connection.socket.setsockopt(socket.SOL_SOCKET, option, timeval(timeout_s))
+
+
+def hang_up(connection: socket.socket) -> None:
+    """End the connection from another thread than its own, which may be reading, and sees the end."""
+    with suppress(OSError):  # it has ended meanwhile
+        connection.shutdown(socket.SHUT_RDWR)
 
 
 def _receive(peer: socket.socket, wanted: int) -> bytearray:
@@ -67,7 +72,5 @@ def _patience_s(peer: socket.socket) -> float:
     """What `limit_silence` set, less a clock's grain; 0 where nothing is set."""
     if isinstance(peer, ssl.SSLSocket):
         return 0.9 * (peer.gettimeout() or 0.0)
-    seconds, microseconds = _TIMEVAL.unpack(
-        peer.getsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _TIMEVAL.size)
-    )
+    seconds, microseconds = TIMEVAL.unpack(peer.getsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, TIMEVAL.size))
     return float(0.9 * (seconds + microseconds / 1e6))

@@ -15,8 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from dicom_node.destination_settings import DestinationSettings
+from dicom_node.dicom_file import read_headers
 from dicom_node.encoding.encode_results import Maps, encode_results
-from dicom_node.read_series import inspect_series, read_headers
+from dicom_node.read_series import inspect_series
 from dicom_node.settings import AssemblySettings
 from glianet.findings import Findings
 from glianet.scores import RiskGrid

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from pydicom import Dataset
 
-from dicom_node.read_series import inspect_series, read_headers
+from dicom_node.dicom_file import read_headers
+from dicom_node.read_series import inspect_series
 from dicom_node.reasons import NotAnalysable, Reason
 from tests.support.written_series import ASSEMBLY, FEW_SLICES, axial, change_header, turned, write
 

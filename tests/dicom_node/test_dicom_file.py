@@ -8,7 +8,7 @@ import pytest
 from pydicom import dcmread
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
-from dicom_node.dicom_file import LARGEST_HEADER, LARGEST_INFLATED, MOST_ITEMS, read_file
+from dicom_node.dicom_file import LARGEST_HEADER, LARGEST_INFLATED, MOST_ITEMS, read_file, read_headers
 from dicom_node.reasons import NotAnalysable, Reason
 from tests.support.dicom_network import encode, make_ct, write_ct, write_raw
 from tests.support.written_series import write
@@ -133,6 +133,23 @@ def test_a_long_header_is_read_like_a_short_one(tmp_path: Path, kilobytes: int, 
     assert header.InstanceNumber == 3 and header.Rows == 8 and header[0x00291001].value == image[0x00291001].value
     assert "PixelData" not in header and header.filename == str(path)
     assert read_file(path, with_pixels=True).PixelData == image.PixelData
+
+
+def test_long_headers_are_too_many_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of them alone is read: what they take is what stands before their pixels, and no more."""
+    paths = []
+    for number in range(1, 4):
+        image = make_ct(number)
+        image.add_new(0x00290010, "LO", "LONG")
+        image.add_new(0x00291001, "OB", bytes(100_000))
+        paths.append(write_ct(tmp_path, image))
+    before_pixels = [path.read_bytes().rindex(PIXELS) for path in paths]
+    monkeypatch.setattr("dicom_node.dicom_file.LARGEST_HEADERS", sum(before_pixels) + 3 * len(PIXELS))
+    assert [header.InstanceNumber for header in read_headers(paths)] == [1, 2, 3]
+    monkeypatch.setattr("dicom_node.dicom_file.LARGEST_HEADERS", sum(before_pixels) - 1)
+    with pytest.raises(NotAnalysable, match="together") as caught:
+        read_headers(paths)
+    assert caught.value.reason is Reason.TOO_LARGE and str(paths[2]) in str(caught.value)
 
 
 def test_what_comes_behind_the_pixels_is_not_read(tmp_path: Path) -> None:

@@ -8,8 +8,9 @@ import pytest
 from pydicom import Dataset
 from pydicom.uid import JPEG2000, JPEGBaseline8Bit, JPEGLSNearLossless
 
+from dicom_node.dicom_file import read_headers
 from dicom_node.eligibility import check_contrast
-from dicom_node.read_series import inspect_series, read_headers
+from dicom_node.read_series import inspect_series
 from dicom_node.reasons import NotAnalysable, Reason
 from dicom_node.settings import SelectionSettings
 from glianet.volume import Volume

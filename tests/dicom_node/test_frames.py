@@ -8,9 +8,9 @@ from pydicom.dataelem import RawDataElement
 from pydicom.tag import Tag
 from pydicom.uid import EnhancedCTImageStorage
 
+from dicom_node.dicom_file import read_headers
 from dicom_node.frames import Frame, list_frames, read_integer, read_uid, read_value
 from dicom_node.planes import find_plane
-from dicom_node.read_series import read_headers
 from dicom_node.reasons import NotAnalysable, Reason
 from tests.support.written_series import change_header, write
 

@@ -8,9 +8,9 @@ import pytest
 from numpy.typing import NDArray
 from pydicom import dcmread
 
+from dicom_node.dicom_file import read_headers
 from dicom_node.frames import list_frames
 from dicom_node.pixels import AIR_HU, iterate_hounsfield
-from dicom_node.read_series import read_headers
 from dicom_node.reasons import NotAnalysable, Reason
 from tests.support.written_series import change, random_hu, write
 

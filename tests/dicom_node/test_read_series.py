@@ -20,8 +20,9 @@ from pydicom.uid import (
 )
 
 from dicom_node.demo.series_header import SeriesHeader
+from dicom_node.dicom_file import read_headers
 from dicom_node.errors import NodeError
-from dicom_node.read_series import inspect_series, read_folder, read_headers, read_volume
+from dicom_node.read_series import inspect_series, read_folder, read_volume
 from dicom_node.reasons import NotAnalysable, Reason
 from tests.support.dcmtk import COMPRESSORS, compress
 from tests.support.written_series import (

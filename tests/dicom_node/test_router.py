@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from dicom_node.router import _Bells, _repeat
+from dicom_node.time_limit import StepTimes
 from tests.support.waiting import wait_for_event
 
 NEVER_S = 3600.0  # a stage that waited for this would never be seen
@@ -17,7 +18,7 @@ def run(steps: dict[str, Callable[[], bool]]) -> tuple[threading.Event, _Bells, 
     """The stages as the router runs them."""
     stop, bells = threading.Event(), _Bells(steps)
     threads = [
-        threading.Thread(target=_repeat, args=(name, step, stop, bells, NEVER_S), daemon=True)
+        threading.Thread(target=_repeat, args=(name, step, stop, bells, StepTimes(), NEVER_S), daemon=True)
         for name, step in steps.items()
     ]
     for thread in threads:

@@ -9,10 +9,11 @@ from pydicom import Dataset, dcmread
 from pydicom.encaps import encapsulate
 from pydicom.uid import HTJ2KLossless
 
+from dicom_node.dicom_file import read_headers
 from dicom_node.errors import NodeError
 from dicom_node.frames import list_frames
 from dicom_node.pixels import iterate_hounsfield
-from dicom_node.read_series import inspect_series, read_folder, read_headers, read_volume
+from dicom_node.read_series import inspect_series, read_folder, read_volume
 from dicom_node.reasons import NotAnalysable, Reason
 from dicom_node.settings import SelectionSettings
 from glianet.volume import Volume

@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 from pydicom import Dataset
 
+from dicom_node.dicom_file import read_headers
 from dicom_node.encoding.context import ResultContext
 from dicom_node.encoding.segmentation import encode_segmentations
-from dicom_node.read_series import SourceSeries, inspect_series, read_headers
+from dicom_node.read_series import SourceSeries, inspect_series
 from dicom_node.settings import AssemblySettings, ResultsSettings, SelectionSettings
 from glianet.findings import Findings, Lesion
 from tests.support.ct_source import CtSource, write_ct

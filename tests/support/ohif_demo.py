@@ -9,8 +9,9 @@ from rich.console import Console
 from dicom_node.demo.__main__ import DEMO_SEED
 from dicom_node.demo.make_series import make_phantom_series
 from dicom_node.destination_settings import DestinationSettings
+from dicom_node.dicom_file import read_headers
 from dicom_node.encoding.encode_results import EncodedObject, Maps, encode_results
-from dicom_node.read_series import SourceSeries, inspect_series, read_headers, read_volume
+from dicom_node.read_series import SourceSeries, inspect_series, read_volume
 from dicom_node.settings import Settings
 from glianet.engine import EngineSettings, score_volume
 from glianet.findings import Findings, load_findings, save_findings

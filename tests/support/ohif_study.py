@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from pydicom import dcmread
 
 from dicom_node.demo.write_series import write_series
+from dicom_node.dicom_file import read_headers
 from dicom_node.encoding.encode_results import EncodedObject, encode_results
-from dicom_node.read_series import inspect_series, read_headers
+from dicom_node.read_series import inspect_series
 from dicom_node.settings import AssemblySettings
 from glianet.findings import Findings
 from tests.support.made_findings import ANY_CT, Block, make_context, make_findings

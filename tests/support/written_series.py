@@ -11,7 +11,8 @@ from pydicom import Dataset, dcmread
 
 from dicom_node.demo.series_header import SeriesHeader
 from dicom_node.demo.write_series import Storage, write_series
-from dicom_node.read_series import SourceSeries, inspect_series, read_headers
+from dicom_node.dicom_file import read_headers
+from dicom_node.read_series import SourceSeries, inspect_series
 from dicom_node.settings import AssemblySettings, SelectionSettings
 
 ACQUIRED = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)

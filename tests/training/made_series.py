@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from pydicom import Dataset, dcmread
 from pydicom.sr.coding import Code
 
-from dicom_node.read_series import SourceSeries, inspect_series, read_headers
+from dicom_node.dicom_file import read_headers
+from dicom_node.read_series import SourceSeries, inspect_series
 from dicom_node.settings import AssemblySettings
 from glianet.findings import Findings
 from tests.support.ct_source import AXIAL, CtSource, write_ct

@@ -12,12 +12,12 @@ from pydicom import Dataset, dcmread
 from pydicom.uid import EncapsulatedPDFStorage
 from pypdf import PdfReader
 
+from dicom_node.dicom_file import read_headers
 from dicom_node.encoding.check_pdf import check_pdf
 from dicom_node.encoding.encapsulated_pdf import encode_pdf
 from dicom_node.encoding.pages.sheet import Picture, statement_page
 from dicom_node.encoding.part10 import EncodedObject, to_part10
 from dicom_node.errors import NodeError
-from dicom_node.read_series import read_headers
 from dicom_node.result_kinds import PDF
 from tests.support.ct_source import ROOT, CtSource, write_ct
 from tests.support.damage import give_to_another_patient

@@ -14,11 +14,12 @@ import pytest
 from pydicom import Dataset, dcmread
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
+from dicom_node.dicom_file import read_headers
 from dicom_node.encoding.encode_results import EncodedObject, encode_refusal_results, encode_results
 from dicom_node.errors import NodeError
 from dicom_node.identifiers import is_valid_uid
 from dicom_node.implementation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
-from dicom_node.read_series import inspect_series, read_headers
+from dicom_node.read_series import inspect_series
 from dicom_node.reasons import Reason
 from dicom_node.settings import AssemblySettings
 from tests.support.ct_source import CtSource

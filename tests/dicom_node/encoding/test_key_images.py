@@ -8,13 +8,14 @@ import pytest
 from pydicom import Dataset, dcmread
 from pydicom.uid import SecondaryCaptureImageStorage
 
+from dicom_node.dicom_file import read_headers
 from dicom_node.encoding import encode_results as encode_results_module
 from dicom_node.encoding import key_images
 from dicom_node.encoding.check_key_images import check_key_images
 from dicom_node.encoding.encode_results import EncodedObject, encode_refusal_results, encode_results
 from dicom_node.encoding.pages import overview_page
 from dicom_node.errors import NodeError
-from dicom_node.read_series import SourceSeries, read_headers
+from dicom_node.read_series import SourceSeries
 from dicom_node.reasons import Reason
 from glianet.volume import Volume
 from tests.support.ct_source import CtSource, write_ct

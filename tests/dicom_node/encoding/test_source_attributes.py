@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from pydicom import Dataset
 
+from dicom_node.dicom_file import read_headers
 from dicom_node.encoding.copied_attributes import COPIED_ATTRIBUTES, REQUIRED_ATTRIBUTES
 from dicom_node.encoding.source_attributes import (
     IDENTIFIERS,
@@ -16,7 +17,6 @@ from dicom_node.encoding.source_attributes import (
     stated,
 )
 from dicom_node.errors import NodeError
-from dicom_node.read_series import read_headers
 from tests.support.ct_source import CtSource, write_ct
 
 

@@ -7,9 +7,9 @@ import pytest
 from pydicom import Dataset, dcmread
 from pydicom.uid import MRImageStorage
 
+from dicom_node.dicom_file import read_headers
 from dicom_node.encoding.encode_results import encode_refusal_results, encode_results
 from dicom_node.errors import NodeError
-from dicom_node.read_series import read_headers
 from dicom_node.reasons import Reason
 from dicom_node.result_kinds import KEY_IMAGES, PDF, PRESENTATION_STATE, REPORTS, SEGMENTATIONS
 from dicom_node.validation.validate_folder import validate_folder

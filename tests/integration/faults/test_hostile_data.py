@@ -19,11 +19,12 @@ from pydicom.uid import (
 from pynetdicom.dimse_primitives import C_STORE
 
 from dicom_node.association import associate
+from dicom_node.dicom_file import read_headers
 from dicom_node.errors import NodeError
 from dicom_node.frames import list_frames
 from dicom_node.instance_identity import UnreadableDataSet, identify_instance
 from dicom_node.pixels import iterate_hounsfield
-from dicom_node.read_series import inspect_series, read_headers
+from dicom_node.read_series import inspect_series
 from dicom_node.reasons import NotAnalysable, Reason
 from storage.audit import verify
 from storage.series import instance_paths

@@ -1,17 +1,15 @@
 """Real processes of a node that are killed at commit points, hang, or are told to stop in the middle of something."""
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from storage.series import instance_paths
 from storage.states import SeriesState
-from tests.support.archive import TestArchive, running_archive
+from tests.support.archive import TestArchive
 from tests.support.dicom_network import data_set_of
 from tests.support.faults_processes import SabotagedNode, planted_series
-from tests.support.head_series import HeadSeries, scanner, send, store_some
+from tests.support.head_series import HeadSeries, is_kept_whole, scanner, send, store_some
 from tests.support.node import END_WITHIN_S
 from tests.support.waiting import wait_until
 
@@ -23,12 +21,6 @@ BEFORE_ANALYSIS = "after commit @ *jobs.py:claim_series < dicom_node/analysis.py
 IN_PUBLISHING = "before commit @ *jobs.py:publish*"
 IN_DELIVERY = "before commit @ *outbox.py:delivered*"
 LIMIT_S = 5.0
-
-
-@pytest.fixture
-def archive() -> Iterator[TestArchive]:
-    with running_archive() as running:
-        yield running
 
 
 @pytest.mark.stress  # a minute; test_killed.py is its like in the short form
@@ -56,6 +48,17 @@ def test_each_process_dies_at_a_commit_and_the_worker_hangs_once(
         )
         expected = [("receiver", False), ("router", False), ("router", False), ("router", False)]
         assert died == [*expected, ("worker", False), ("worker", True)]
+        check_one_set(node, archive, series)
+
+
+def test_a_router_that_hangs_is_ended_and_does_its_work_again(archive: TestArchive, tmp_path: Path) -> None:
+    series = planted_series(tmp_path, "hung", SMALL)
+    tables = {"node": {"maximum_step_s": LIMIT_S}}
+    with SabotagedNode(tmp_path / "node", {IN_PUBLISHING: "hang"}, [archive.destination], tables) as node:
+        send(node.peer, series.files)
+        assert node.wait_until_ended(series.uid).state == SeriesState.DONE, node.log_tail()
+        (died,) = node.audit("process-died")
+        assert (died.detail["process"], died.detail["overtime"]) == ("router", True)
         check_one_set(node, archive, series)
 
 
@@ -108,12 +111,7 @@ def send_until_taken(node: SabotagedNode, series: HeadSeries) -> None:
 
 
 def check_one_set(node: SabotagedNode, archive: TestArchive, series: HeadSeries) -> None:
-    row = node.series(series.uid)
-    assert row is not None
-    kept = sorted(
-        data_set_of(node.storage / "spool" / one.path) for one in instance_paths(node.database, row.id)
-    )
-    assert kept == sorted(map(data_set_of, series.files))
+    assert is_kept_whole(node.database, node.storage / "spool", series)
     assert sorted(str(one.Modality) for one in archive.objects(series.uid)) == ["SEG", "SR"]
     archive.check_copies_agree()
     node.check_intact()
