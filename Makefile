@@ -34,6 +34,7 @@ test: $(READY)
 
 stress: $(READY)
 	$(BIN)/python -m pytest tests/integration/faults -m "stress or not stress" --timeout=7200
+	$(BIN)/python -m pytest tests/integration --ignore=tests/integration/faults -m stress --timeout=7200
 	$(BIN)/python -m tests.benchmarks.soak
 
 check: $(READY)

@@ -1,6 +1,23 @@
-"""Where several processes run the tests, each has one core: threads that wait for each other would fight for them."""
+"""What all tests share.
+
+Where several processes run the tests, each has one core: threads that wait for each other would fight for them.
+"""
 
 import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.support.ended import Template
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch is imported, here and in every child
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> "Template":
+    """A storage folder with one series that is DONE, to be copied."""
+    from tests.support.ended import make_template
+
+    return make_template(tmp_path_factory.mktemp("done"))

@@ -52,7 +52,6 @@ class TrainingCase:
             self._whole = to_channels(torch.from_numpy(resample_global(pad_to_patch(self.hu)[0])[None])).contiguous()
         return self._whole
 
-
     @property
     def voxels(self) -> Points:
         """(N,) voxels of each aneurysm, in the order of the centres; counted when first asked for."""

@@ -47,11 +47,8 @@ TOTAL, NETWORK = "total without the network", "(stand-in for the network, left o
 class NodeWithoutNetwork(NodeUnderTest):
     """`node_without_network` in place of `dicom-node serve`."""
 
-    def start(self) -> None:
-        command = [sys.executable, "-m", "tests.benchmarks.node_without_network", "--config", str(self.config)]
-        with self.log_file.open("ab") as log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
-        self.wait_until(self._answers, START_WITHIN_S, "the node answers a C-ECHO")
+    def serve_command(self) -> list[str]:
+        return [sys.executable, "-m", "tests.benchmarks.node_without_network", "--config", str(self.config)]
 
     def stand_in_seconds(self) -> list[float]:
         """Of each analysis, in order."""

@@ -5,6 +5,8 @@
 The node runs as processes, the network stood in for. First one sender alone, for its throughput; then another while as
 many programs as there are cores compute, as the network would; then all associations at once, each with a series of its
 own, some slow, some that break off and send again; then a burst of small series, in which the worker has much to do.
+At the end the archive holds one set of results of each series; one that was re-opened because it fell silent for
+longer than assembly.quiet_s is named, with what was sent of it before.
 Memory is the resident set of each process; answers are those of C-STORE.
 """
 
@@ -22,23 +24,25 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-
 from dicom_node.association import AssociationFailed
 from dicom_node.store_file import store_file
 from dicom_node.worker import NICENESS
 from storage.outbox import deliveries
-from storage.series import get_series, instance_paths, list_series
-from storage.states import DeliveryState, SeriesState
-from tests.support.archive import running_archive
-from tests.support.dicom_network import data_set_of
+from storage.series import SeriesRow, get_series, instance_paths, list_series
+from storage.states import SeriesState
+from tests.support.archive import TestArchive, running_archive, source_series
 from tests.support.faults_processes import SabotagedNode, planted_series
-from tests.support.head_series import HeadSeries, scanner
+from tests.support.head_series import HeadSeries, is_kept_whole, scanner
+from tests.support.node import QUIET_S
 
 KIB, MIB = 1024, 1024**2
 SLOW_S = 0.02  # between two slices of a slow sender
 DEADLINE_S = 1800.0
 ASK_AGAIN_S = 0.5  # after a rejected association, as scanners do
+MOST_SENDERS = 20
+BURST = "burst"
+RESULTS = ["SEG", "SR"]
+REGISTERED_WITHIN_S = 5.0  # from a file to its row: LINGER_S of the registrar, and a commit
 
 
 @dataclass
@@ -77,6 +81,29 @@ class Traffic:
             with self.lock:
                 self.rejected += 1
         return stored == len(files)
+
+
+@dataclass(frozen=True)
+class Load:
+    """The series that are sent: by one sender, by one beside a network, by many at once, and in a burst."""
+
+    alone: HeadSeries
+    beside: HeadSeries
+    many: list[HeadSeries]
+    small: list[HeadSeries]
+
+    @property
+    def everything(self) -> list[HeadSeries]:
+        return [self.alone, self.beside, *self.many, *self.small]
+
+
+@dataclass(frozen=True)
+class Phase:
+    """Some series that were sent at once: their voxels, the time until all was confirmed, what the senders met with."""
+
+    megabytes: float
+    seconds: float
+    traffic: Traffic
 
 
 class Memory:
@@ -122,14 +149,12 @@ def main() -> None:
 
 def run_soak(
     folder: Path, associations: int, shape: tuple[int, int, int], burst: int, places: int = 0
-) -> None:
-    """The whole of it, with figures on standard output. Raises AssertionError where anything is lost."""
-    alone, beside = (
-        planted_series(folder, "alone", shape),
-        planted_series(folder, "beside the network", shape),
-    )
-    many = [planted_series(folder, f"series {number}", shape) for number in range(associations)]
-    small = [planted_series(folder, f"burst {number}", (8, 16, 16)) for number in range(burst)]
+) -> list[str]:
+    """The whole of it, with figures on standard output; the series that were re-opened, each in a sentence.
+
+    Raises AssertionError where anything is lost, or the archive holds other than it must.
+    """
+    load = _make_load(folder, associations, shape, burst)
     tables = {"receiver": {"maximum_associations": places}} if places else {}
     with (
         running_archive() as archive,
@@ -137,41 +162,61 @@ def run_soak(
     ):
         node.wait_until_worker_ready()
         with Memory(node) as memory:
-            first, busy = Traffic(), Traffic()
-            idle_s = _timed(lambda traffic: traffic.send(node, alone), first)
-            with _computing():
-                beside_s = _timed(lambda traffic: traffic.send(node, beside), Traffic())
-            busy_s = _timed(lambda traffic: _send_all(node, many, traffic), busy)
-            burst_s = _timed(lambda traffic: _send_all(node, small, traffic), Traffic())
-            everything = [alone, beside, *many, *small]
-            started = time.perf_counter()
-            for series in everything:
-                while node.state(series.uid) not in (SeriesState.DONE, SeriesState.FAILED):
-                    if time.perf_counter() - started > DEADLINE_S:
-                        raise SystemExit(f"{series.uid} does not end\n{node.log_tail()}")
-                    threading.Event().wait(0.1)
-        _check_nothing_lost(node, everything)
+            phases = _send_everything(node, load)
+            _wait_until_ended(node, load.everything)
+        _check_nothing_lost(node, load.everything)
+        reopened = check_results(node, archive, load.everything)
         archive.check_copies_agree()
-        assert len(archive.copies) == _objects_delivered(node, everything), f"{len(archive.copies)} in the archive"
         node.check_intact()
-    megabytes = np.prod(shape) * 2 / 1e6
-    rates = {
-        "one sender": megabytes / idle_s,
-        "one beside a network": megabytes / beside_s,
-        f"{associations} senders": associations * megabytes / busy_s,
-    }
-    print(
-        f"nothing lost: {len(everything)} series, {sum(len(one.files) for one in everything)} instances, all DONE"
+    _print_outcome(load.everything, reopened)
+    _print_figures(phases, memory)
+    return reopened
+
+
+def _make_load(folder: Path, associations: int, shape: tuple[int, int, int], burst: int) -> Load:
+    return Load(
+        planted_series(folder, "alone", shape),
+        planted_series(folder, "beside the network", shape),
+        [planted_series(folder, f"series {number}", shape) for number in range(associations)],
+        [planted_series(folder, f"burst {number}", (8, 16, 16)) for number in range(burst)],
     )
-    print(
-        f"throughput: {', '.join(f'{name} {rate:.0f} MB/s' for name, rate in rates.items())}; burst {burst_s:.1f} s"
-    )
-    for name, traffic in {"one sender": first, f"{associations} senders": busy}.items():
-        if len(traffic.answers) > 1:
-            cuts = statistics.quantiles(traffic.answers, n=100)
+
+
+def _send_everything(node: SabotagedNode, load: Load) -> dict[str, Phase]:
+    phases = {"one sender": _send_all(node, [load.alone])}
+    with _computing():
+        phases["one beside a network"] = _send_all(node, [load.beside])
+    phases[f"{len(load.many)} senders"] = _send_all(node, load.many)
+    phases[BURST] = _send_all(node, load.small)
+    return phases
+
+
+def _wait_until_ended(node: SabotagedNode, everything: Sequence[HeadSeries]) -> None:
+    def ended() -> bool:
+        states = [row.state for row in list_series(node.database)]
+        return len(states) == len(everything) and {*states} <= {SeriesState.DONE, SeriesState.FAILED}
+
+    node.wait_until(ended, DEADLINE_S, "every series ends", interval_s=0.1)
+
+
+def _print_outcome(everything: Sequence[HeadSeries], reopened: Sequence[str]) -> None:
+    instances = sum(len(one.files) for one in everything)
+    print(f"nothing lost: {len(everything)} series, {instances} instances, all DONE")
+    print(f"re-opened after a silence: {len(reopened)} series")
+    for sentence in reopened:
+        print(f"  {sentence}")
+
+
+def _print_figures(phases: dict[str, Phase], memory: Memory) -> None:
+    large = {name: phase for name, phase in phases.items() if name != BURST}
+    rates = ", ".join(f"{name} {phase.megabytes / phase.seconds:.0f} MB/s" for name, phase in large.items())
+    print(f"throughput: {rates}; burst {phases[BURST].seconds:.1f} s")
+    for name, phase in large.items():
+        if len(phase.traffic.answers) > 1:
+            cuts = statistics.quantiles(phase.traffic.answers, n=100)
             print(
                 f"C-STORE, {name}: median {cuts[49] * 1e3:.0f} ms, 99th percentile {cuts[98] * 1e3:.0f} ms; "
-                f"{traffic.rejected} associations rejected for the moment"
+                f"{phase.traffic.rejected} associations rejected for the moment"
             )
     for name, seen in memory.seen.items():
         third = max(1, len(seen) // 3)
@@ -191,15 +236,10 @@ def _computing() -> Iterator[None]:
             program.wait()
 
 
-def _timed(work, traffic: Traffic) -> float:  # type: ignore[no-untyped-def]
-    started = time.perf_counter()
-    work(traffic)
-    return time.perf_counter() - started
-
-
-def _send_all(node: SabotagedNode, many: Sequence[HeadSeries], traffic: Traffic) -> None:
+def _send_all(node: SabotagedNode, many: Sequence[HeadSeries]) -> Phase:
     """All at once; every fifth is slow, every seventh breaks off in the middle and begins again."""
-    with ThreadPoolExecutor(max(1, min(len(many), 20))) as senders:
+    traffic, started = Traffic(), time.perf_counter()
+    with ThreadPoolExecutor(max(1, min(len(many), MOST_SENDERS))) as senders:
         sent = [
             senders.submit(
                 traffic.send,
@@ -212,18 +252,7 @@ def _send_all(node: SabotagedNode, many: Sequence[HeadSeries], traffic: Traffic)
         ]
         for one in sent:
             one.result()
-
-
-def _objects_delivered(node: SabotagedNode, everything: Sequence[HeadSeries]) -> int:
-    """SEG and SR of each series; of one that fell silent for longer than quiet_s, of each revision that was sent."""
-    revisions = [
-        one
-        for series in everything
-        for one in deliveries(node.database, get_series(node.database, series.uid).id)
-        if one.state == DeliveryState.DELIVERED
-    ]
-    assert len(revisions) >= len(everything)
-    return sum(len(one.objects) for one in revisions)
+    return Phase(sum(one.hu.nbytes for one in many) / 1e6, time.perf_counter() - started, traffic)
 
 
 def _check_nothing_lost(node: SabotagedNode, everything: Sequence[HeadSeries]) -> None:
@@ -231,10 +260,52 @@ def _check_nothing_lost(node: SabotagedNode, everything: Sequence[HeadSeries]) -
     for series in everything:
         row = rows[series.uid]
         assert (row.state, row.instance_count) == (SeriesState.DONE, len(series.files)), row
-        kept = {
-            data_set_of(node.storage / "spool" / one.path) for one in instance_paths(node.database, row.id)
-        }
-        assert kept == set(map(data_set_of, series.files)), f"{series.uid} is not what was sent"
+        assert is_kept_whole(node.database, node.storage / "spool", series), f"{series.uid} is not what was sent"
+
+
+def check_results(node: SabotagedNode, archive: TestArchive, everything: Sequence[HeadSeries]) -> list[str]:
+    """The archive holds a SEG and an SR of each series, and nothing else; the series of which it holds more, and why.
+
+    More is right only where a series fell silent for so long that it was taken for complete, and then went on: what
+    was sent of it by then stays in the archive.
+    """
+    held: dict[str, dict[str, str]] = {series.uid: {} for series in everything}
+    for one in archive.objects():
+        held[source_series(one)][str(one.SOPInstanceUID)] = str(one.Modality)
+    reopened = []
+    for uid, modalities in held.items():
+        row = get_series(node.database, uid)
+        last, earlier = _sent(node, row)
+        there = sorted(modalities.get(one, "absent") for one in last)
+        assert there == RESULTS, f"{uid}: {there} in the archive"
+        more = modalities.keys() - last
+        assert more <= earlier, f"{uid}: {more} in the archive belong to no revision"
+        if row.revision > 1:
+            silent_s = _silences_s(node, row)
+            assert min(silent_s) > QUIET_S - REGISTERED_WITHIN_S, f"{uid} was re-opened after {silent_s} s"
+            told = f"{uid}: silent for {max(silent_s):.0f} s, {len(more)} objects were sent before the rest"
+            reopened.append(told)
+    return reopened
+
+
+def _sent(node: SabotagedNode, row: SeriesRow) -> tuple[set[str], set[str]]:
+    """SOP Instance UIDs of what went out of the last revision, and of those before it."""
+    last, earlier = set[str](), set[str]()
+    for delivery in deliveries(node.database, row.id):
+        uids = last if delivery.revision == row.revision else earlier
+        uids.update(one.sop_instance_uid for one in delivery.objects)
+    return last, earlier
+
+
+def _silences_s(node: SabotagedNode, row: SeriesRow) -> list[float]:
+    """Seconds between the last instance of what was taken for complete and the first of the rest, by revision."""
+    received = [(one.revision, one.received_at) for one in instance_paths(node.database, row.id)]
+    silences = []
+    for revision in range(2, row.revision + 1):
+        before = max(at for number, at in received if number < revision)
+        after = min(at for number, at in received if number >= revision)
+        silences.append((after - before).total_seconds())
+    return silences
 
 
 if __name__ == "__main__":

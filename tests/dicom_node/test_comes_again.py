@@ -19,14 +19,10 @@ from storage.reception import record_instances
 from storage.retention import Cause
 from storage.series import instance_paths
 from storage.states import SeriesState
-from tests.support.ended import Template, finish, make_template, spooled, take_results
+from tests.support.ended import Template, finish, spooled, take_results
 from tests.support.head_series import HeadSeries, change
 from tests.support.pipeline import Pipeline
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Template:
-    return make_template(tmp_path_factory.mktemp("done"))
+from tests.support.results import replaced_by
 
 
 @pytest.fixture
@@ -78,15 +74,6 @@ def refuse(pipeline: Pipeline) -> None:
 def correct_patient(files: Sequence[Path]) -> None:
     for file in files:
         change(file, lambda image: (setattr(image, "PatientID", "CORRECTED"), setattr(image, "PatientSex", "F")))
-
-
-def replaced_by(report: Dataset) -> set[str]:
-    return {
-        str(one.ReferencedSOPInstanceUID)
-        for study in report.get("PredecessorDocumentsSequence", [])
-        for of_series in study.ReferencedSeriesSequence
-        for one in of_series.ReferencedSOPSequence
-    }
 
 
 def texts(report: Dataset) -> str:

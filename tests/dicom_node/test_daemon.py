@@ -18,7 +18,7 @@ from storage.jobs import claim_series
 from storage.node_lock import NodeLock
 from storage.states import SeriesState
 from tests.support.children import deaf, doomed, obedient, overdue
-from tests.support.pipeline import Pipeline, open_pipeline, small_series
+from tests.support.pipeline import Pipeline, accepted, open_pipeline
 from tests.support.waiting import wait_until
 
 DEADLINE_S = 60.0  # a process starts in a second; a loaded machine takes its time
@@ -93,12 +93,12 @@ def test_each_death_in_a_row_doubles_the_wait_and_a_long_life_resets_it(
     for lived_s in (1.0, 1.0, 1.0, daemon.HEALTHY_AFTER_S + 1.0, 1.0):
         child.process.join(DEADLINE_S)
         clock[0] = child.started_at + lived_s
-        daemon._restart_the_dead([child], pipeline.db)
+        daemon._restart_the_dead([child])
         daemon._note_deaths([child], pipeline.db)
         assert child.restart_at is not None
         waits.append(child.restart_at - clock[0])
         clock[0] = child.restart_at
-        daemon._restart_the_dead([child], pipeline.db)
+        daemon._restart_the_dead([child])
     child.process.join(DEADLINE_S)
     assert waits == [1.0, 2.0, 4.0, 1.0, 2.0]
     details = [row.detail for row in entries(pipeline.db, event="process-died")]
@@ -109,15 +109,12 @@ def test_each_death_in_a_row_doubles_the_wait_and_a_long_life_resets_it(
 def test_a_death_releases_what_the_process_held_and_counts_against_the_series(
     pipeline: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    series = small_series(tmp_path)
-    pipeline.receive(series.files)
-    pipeline.quiet()
-    pipeline.assemble()
+    series = accepted(pipeline, tmp_path)
     child = start(pipeline, doomed, monkeypatch, name)
     child.process.join(DEADLINE_S)
     owner = f"{name}:{child.process.pid}:analysis"
     assert claim_series(pipeline.db, SeriesState.QUEUED, owner, pipeline.clock(), timedelta(hours=1))
-    daemon._restart_the_dead([child], pipeline.db)
+    daemon._restart_the_dead([child])
     daemon._note_deaths([child], pipeline.db)
     row = pipeline.row(series)
     assert (row.lease_owner, row.crashes, row.attempts) == (None, 1, 0)
@@ -130,7 +127,7 @@ def test_a_death_that_cannot_be_noted_is_noted_later_and_ends_no_node(
     child.process.join(DEADLINE_S)
     with monkeypatch.context() as full:
         full.setattr(daemon, "record", lambda *_, **__: _refuse())
-        daemon._restart_the_dead([child], pipeline.db)
+        daemon._restart_the_dead([child])
         daemon._note_deaths([child], pipeline.db)
     assert (len(child.deaths), list(entries(pipeline.db, event="process-died"))) == (1, [])
     daemon._note_deaths([child], pipeline.db)
@@ -147,16 +144,13 @@ def test_a_process_that_takes_too_long_is_told_from_one_that_dies(
     pipeline: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: object, code: str
 ) -> None:
     """It is ended by the kernel, holding Python's lock in a library that never returns."""
-    series = small_series(tmp_path)
-    pipeline.receive(series.files)
-    pipeline.quiet()
-    pipeline.assemble()
+    series = accepted(pipeline, tmp_path)
     for _ in range(3):
         child = start(pipeline, target, monkeypatch)
         owner = f"worker:{child.process.pid}:analysis"
         assert claim_series(pipeline.db, SeriesState.QUEUED, owner, pipeline.clock(), timedelta(hours=1))
         child.process.join(DEADLINE_S)
-        daemon._restart_the_dead([child], pipeline.db)
+        daemon._restart_the_dead([child])
         daemon._note_deaths([child], pipeline.db)
     row = pipeline.row(series)
     assert (row.state, row.reason_code) == (SeriesState.FAILED, code)
@@ -168,10 +162,7 @@ def test_a_process_that_takes_too_long_is_told_from_one_that_dies(
 def test_a_start_frees_what_an_earlier_node_held_and_removes_half_written_files(
     pipeline: Pipeline, tmp_path: Path
 ) -> None:
-    series = small_series(tmp_path)
-    pipeline.receive(series.files)
-    pipeline.quiet()
-    pipeline.assemble()
+    series = accepted(pipeline, tmp_path)
     claim_series(pipeline.db, SeriesState.QUEUED, "worker:7:analysis", pipeline.clock(), timedelta(hours=1))
     half = pipeline.folders.results / "key" / "1" / "seg.dcm.0123456789abcdef.tmp"
     half.parent.mkdir(parents=True)

@@ -10,10 +10,11 @@ from dicom_node import publishing
 from dicom_node.encoding import encode_results
 from dicom_node.errors import NodeError
 from storage.jobs import retry
-from storage.outbox import claim_delivery, delivered, deliveries
+from storage.outbox import deliveries
 from storage.states import DeliveryState, SeriesState
+from tests.support.ended import take_results
 from tests.support.head_series import HeadSeries
-from tests.support.pipeline import LEASE, Pipeline, accepted, no_lesion, one_lesion, open_pipeline, refused
+from tests.support.pipeline import Pipeline, accepted, no_lesion, one_lesion, open_pipeline, refused
 
 PACS: dict[str, Any] = {"ae_title": "PACS", "host": "127.0.0.1", "port": 4242}
 STANDARD = {**PACS, "name": "standard"}
@@ -82,7 +83,7 @@ def test_a_form_that_fails_holds_up_only_who_wants_it(tmp_path: Path, monkeypatc
         assert publish_to_the_last(pipeline, series) == {"old": [], "standard": ["seg", "sr"]}, "no SEG without words"
         old, standard = deliveries(pipeline.db, pipeline.row(series).id)
         assert (old.state, standard.state) == (DeliveryState.FAILED, DeliveryState.PENDING)
-        take(pipeline, "standard")
+        take_results(pipeline, "standard")
         row = pipeline.row(series)
         assert row.state == SeriesState.FAILED
         assert "old: what it is to be told could not be made" in (row.reason_detail or "")
@@ -96,7 +97,7 @@ def test_a_delivery_without_anything_to_send_is_not_retried(tmp_path: Path, monk
     with open_pipeline(tmp_path / "node", destination=[STANDARD, ENHANCED]) as pipeline:
         series = refused(pipeline, tmp_path, defect=True)
         assert publish_to_the_last(pipeline, series) == {"old": [], "standard": ["sr"]}
-        take(pipeline, "standard")
+        take_results(pipeline, "standard")
         assert pipeline.row(series).state == SeriesState.FAILED
         assert retry(pipeline.db, series.uid, "user:jo", pipeline.clock()) == []
         assert pipeline.row(series).state == SeriesState.FAILED
@@ -128,7 +129,7 @@ def test_a_segmentation_that_fails_is_missed_by_who_wants_nothing_else(
         series = accepted(pipeline, tmp_path)
         pipeline.conclude(series, one_lesion(series))
         assert publish_to_the_last(pipeline, series) == {"overlay": [], "standard": ["seg", "sr"]}
-        take(pipeline, "standard")
+        take_results(pipeline, "standard")
         assert pipeline.row(series).state == SeriesState.FAILED
 
 
@@ -171,9 +172,3 @@ def all_but(form: str, encode: Callable[..., Any]) -> Callable[..., Any]:
         return encode(*arguments)
 
     return encoding
-
-
-def take(pipeline: Pipeline, destination: str) -> None:
-    claim = claim_delivery(pipeline.db, destination, "router:1", pipeline.clock(), LEASE)
-    assert claim is not None
-    delivered(pipeline.db, claim, [], pipeline.clock())

@@ -1,11 +1,13 @@
 """The receiver and storage commitment: reports of destinations, and requests of scanners, over real associations."""
 
+import gc
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
+from weakref import WeakSet
 
 import pytest
 from pydicom import Dataset
@@ -23,13 +25,12 @@ from storage.outbox import deliveries
 from storage.series import get_series
 from storage.states import DeliveryState, SeriesState
 from tests.support.committing_archive import WELL_KNOWN, Instance, committing_archive, report_of
-from tests.support.dicom_network import STUDY, Node, make_ct, running_node, write_ct
+from tests.support.dicom_network import DEADLINE_S, STUDY, Node, eventually, make_ct, running_node, write_ct
 from tests.support.outbox import filled_outbox
 from tests.support.ports import free_port
 from tests.support.waiting import wait_until
 
 SERIES = f"{STUDY}.1"
-DEADLINE_S = 20.0
 
 
 @dataclass
@@ -147,6 +148,26 @@ def test_what_lies_here_is_committed_to_over_the_association_that_asks(tmp_path:
         (asked,) = events(node, "commitment-asked")
         assert (asked.actor, asked.detail["instances"]) == ("CT1", 3)
         assert verify(node.db).ok
+
+
+def test_nothing_is_kept_of_an_association_that_has_ended(tmp_path: Path) -> None:
+    """But of the newest, until the next comes: what is kept of each would add up over months."""
+    seen: WeakSet[Association] = WeakSet()
+
+    def left() -> int:
+        gc.collect()
+        return len(seen)
+
+    with running_node(tmp_path) as node:
+        scanner = Scanner(node)
+        for number in range(1, 5):
+            with scanner.association() as association:
+                seen.update(node.receiver.associations)
+                assert ask(association, [ct(1)], f"1.2.{number}") == 0x0000
+                scanner.report(number)
+            assert left() > 0
+        node.wait_until_written()
+        assert eventually(lambda: left() <= 1)
 
 
 def test_each_instance_that_is_not_safe_here_fails_for_its_reason(tmp_path: Path) -> None:

@@ -11,16 +11,11 @@ from dicom_node.retention import Retention, rules_of
 from dicom_node.settings import Settings
 from storage.retention import RetentionRules
 from storage.retention_lock import deletions_held_up
-from tests.support.ended import Template, make_done, make_template, spooled
+from tests.support.ended import Template, make_done, spooled
 from tests.support.pipeline import Pipeline
 
 GIB = 1024**3
 DAY_S = 86400.0
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Template:
-    return make_template(tmp_path_factory.mktemp("done"))
 
 
 @pytest.fixture
@@ -75,7 +70,7 @@ def test_images_go_as_soon_as_results_are_delivered(pipeline: Pipeline) -> None:
     assert pipeline.audit("images-deleted")[0].detail["because"] == "delivered"
 
 
-def test_it_looks_at_once_and_then_every_interval(pipeline: Pipeline, template: Template) -> None:
+def test_it_looks_at_once_and_then_every_interval(pipeline: Pipeline) -> None:
     stage = Stage(pipeline, source_days=1.0, interval_s=60.0)
     stage.run()
     pipeline.clock.advance(DAY_S)

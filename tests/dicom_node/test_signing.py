@@ -1,6 +1,5 @@
 """Keys and signatures; what is signed here OpenSSL agrees with."""
 
-import shutil
 import subprocess
 import threading
 from hashlib import sha256
@@ -19,6 +18,7 @@ from dicom_node.signing import (
     read_public_key,
     signing_key,
 )
+from tests.support.dicom_network import program
 
 
 def test_a_key_is_made_once_and_is_private(tmp_path: Path) -> None:
@@ -69,14 +69,13 @@ def test_rfc_8032_test_1() -> None:
     assert is_signed(b"", signature, key.public_key())
 
 
-@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
 def test_openssl_agrees(tmp_path: Path) -> None:
     key = signing_key(tmp_path / "one.key")
     (tmp_path / "public.pem").write_bytes(public_pem(key))
     (tmp_path / "head").write_bytes(b"head")
     (tmp_path / "signature").write_bytes(key.sign(b"head"))
     arguments = "pkeyutl -verify -pubin -inkey public.pem -rawin -in head -sigfile signature"
-    command = ["openssl", *arguments.split()]
+    command = [program("openssl", "openssl"), *arguments.split()]
     assert subprocess.run(command, cwd=tmp_path, capture_output=True, check=False).returncode == 0
     (tmp_path / "head").write_bytes(b"heaD")
     assert subprocess.run(command, cwd=tmp_path, capture_output=True, check=False).returncode != 0

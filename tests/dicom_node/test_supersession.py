@@ -15,11 +15,13 @@ from dicom_node.encoding import encode_results, key_images
 from dicom_node.encoding.pages.sheet import Picture
 from glianet.findings import Findings
 from storage.jobs import release_leases
-from storage.outbox import claim_delivery, delivered, deliveries, earlier_deliveries
+from storage.outbox import claim_delivery, deliveries, earlier_deliveries
 from storage.reanalysis import reanalyse
 from storage.rows import DeliveryRow
+from tests.support.ended import take_results
 from tests.support.head_series import HeadSeries
 from tests.support.pipeline import Pipeline, accepted, no_lesion, one_lesion, open_pipeline, small_series
+from tests.support.results import replaced_by
 
 PACS: dict[str, Any] = {"ae_title": "PACS", "host": "127.0.0.1", "port": 4242}
 
@@ -36,7 +38,7 @@ def series(pipeline: Pipeline, tmp_path: Path) -> HeadSeries:
     found = accepted(pipeline, tmp_path)
     pipeline.conclude(found, by_weights(found, "ab"))
     pipeline.publish()
-    take(pipeline, "pacs")
+    take_results(pipeline, "pacs")
     return found
 
 
@@ -44,19 +46,10 @@ def by_weights(series: HeadSeries, weights: str) -> Findings:
     return replace(one_lesion(series), weights_sha256=weights * 32)
 
 
-def take(pipeline: Pipeline, *destinations: str) -> None:
-    for name in destinations:
-        claim = claim_delivery(pipeline.db, name, f"router:1:{name}", pipeline.clock(), timedelta(minutes=5))
-        assert claim is not None
-        delivered(pipeline.db, claim, [], pipeline.clock())
-
-
 def analyse_again(pipeline: Pipeline, series: HeadSeries, weights: str) -> None:
     reanalyse(pipeline.db, series.uid, "user:jo", pipeline.clock())
     pipeline.clock.advance(3600)
-    pipeline.assemble()
-    pipeline.conclude(series, by_weights(series, weights))
-    pipeline.publish()
+    pipeline.analyse(series, by_weights(series, weights))
 
 
 def last_delivery(pipeline: Pipeline, series: HeadSeries, destination: str = "pacs") -> DeliveryRow:
@@ -71,16 +64,6 @@ def report_of(pipeline: Pipeline, delivery: DeliveryRow) -> Dataset:
 
 def last_report(pipeline: Pipeline, series: HeadSeries, destination: str = "pacs") -> Dataset:
     return report_of(pipeline, last_delivery(pipeline, series, destination))
-
-
-def replaced_by(report: Dataset) -> set[str]:
-    """SOP Instance UIDs of the predecessors."""
-    return {
-        str(document.ReferencedSOPInstanceUID)
-        for study in report.get("PredecessorDocumentsSequence", [])
-        for series in study.ReferencedSeriesSequence
-        for document in series.ReferencedSOPSequence
-    }
 
 
 def test_a_report_with_other_weights_names_the_one_that_it_replaces(pipeline: Pipeline, series: HeadSeries) -> None:
@@ -116,7 +99,7 @@ def test_the_first_analysis_that_comes_back_is_the_last_word_again(pipeline: Pip
     reports = [last_report(pipeline, series)]
     for weights in ("cd", "ab", "ab", "cd"):
         analyse_again(pipeline, series, weights)
-        take(pipeline, "pacs")
+        take_results(pipeline, "pacs")
         reports.append(last_report(pipeline, series))
     uids = [str(report.SOPInstanceUID) for report in reports]
     assert uids[2] == uids[3]
@@ -145,38 +128,29 @@ def test_each_destination_is_told_what_replaces_the_report_that_it_has(tmp_path:
         series = small_series(tmp_path)
         early = HeadSeries(series.hu[:-1], series.affine, series.files[:-1])
         pipeline.receive(early.files)
-        pipeline.quiet()
-        pipeline.assemble()
-        pipeline.conclude(early, by_weights(early, "ab"))
-        pipeline.publish()
-        take(pipeline, "here", "there")
+        pipeline.analyse(early, by_weights(early, "ab"))
+        take_results(pipeline, "here", "there")
         first = last_report(pipeline, series, "here")
         analyse_again(pipeline, early, "cd")
-        take(pipeline, "here")
+        take_results(pipeline, "here")
         second = last_report(pipeline, series, "here")
         pipeline.receive(series.files[-1:])
-        pipeline.quiet()
-        pipeline.assemble()
-        pipeline.conclude(series, by_weights(series, "cd"))
-        pipeline.publish()
+        pipeline.analyse(series, by_weights(series, "cd"))
         third = last_report(pipeline, series, "there")
     assert replaced_by(second) == {first.SOPInstanceUID}
     assert replaced_by(third) == {first.SOPInstanceUID, second.SOPInstanceUID}
 
 
-def test_a_report_in_another_form_replaces_the_one_that_the_destination_has(tmp_path: Path) -> None:
+def test_a_report_in_another_form_replaces_the_one_that_the_destination_has(
+    pipeline: Pipeline, series: HeadSeries
+) -> None:
     """The same analysis, sent as another SOP Class since the setting changed."""
-    with open_pipeline(tmp_path / "node", destination=[{**PACS, "name": "pacs"}]) as pipeline:
-        series = accepted(pipeline, tmp_path)
-        pipeline.conclude(series, by_weights(series, "ab"))
-        pipeline.publish()
-        take(pipeline, "pacs")
-        first = last_report(pipeline, series)
-        (destination,) = pipeline.settings.destinations
-        enhanced = destination.model_copy(update={"report_form": "enhanced"})
-        pipeline.settings = pipeline.settings.model_copy(update={"destination": (enhanced,)})
-        analyse_again(pipeline, series, "ab")
-        second = last_report(pipeline, series)
+    first = last_report(pipeline, series)
+    (destination,) = pipeline.settings.destinations
+    enhanced = destination.model_copy(update={"report_form": "enhanced"})
+    pipeline.settings = pipeline.settings.model_copy(update={"destination": (enhanced,)})
+    analyse_again(pipeline, series, "ab")
+    second = last_report(pipeline, series)
     assert second.SOPClassUID == EnhancedSRStorage
     assert replaced_by(second) == {first.SOPInstanceUID}
 
@@ -195,12 +169,9 @@ def test_pages_say_that_they_replace_earlier_ones(tmp_path: Path, monkeypatch: p
         series = accepted(pipeline, tmp_path)
         pipeline.conclude(series, no_lesion(series))
         pipeline.publish()
-        take(pipeline, "pacs")
+        take_results(pipeline, "pacs")
         reanalyse(pipeline.db, series.uid, "user:jo", pipeline.clock())
-        pipeline.quiet()
-        pipeline.assemble()
-        pipeline.conclude(series, replace(no_lesion(series), weights_sha256="cd" * 32))
-        pipeline.publish()
+        pipeline.analyse(series, replace(no_lesion(series), weights_sha256="cd" * 32))
     first, second = footers
     assert len(first) == 1
     assert second[1:] == ["Replaces earlier results about the same series."]
@@ -210,10 +181,7 @@ def test_other_findings_are_another_analysis(pipeline: Pipeline, series: HeadSer
     """The same weights and settings, but another machine or program: no report must say what another one found."""
     first = last_report(pipeline, series)
     reanalyse(pipeline.db, series.uid, "user:jo", pipeline.clock())
-    pipeline.quiet()
-    pipeline.assemble()
-    pipeline.conclude(series, replace(no_lesion(series), weights_sha256="ab" * 32))
-    pipeline.publish()
+    pipeline.analyse(series, replace(no_lesion(series), weights_sha256="ab" * 32))
     second = last_report(pipeline, series)
     assert [one.role for one in last_delivery(pipeline, series).objects] == ["sr"]
     assert second.SOPInstanceUID != first.SOPInstanceUID
@@ -222,37 +190,27 @@ def test_other_findings_are_another_analysis(pipeline: Pipeline, series: HeadSer
     assert any("No aneurysm candidate found" in text for text in summaries)
 
 
-def test_who_was_told_of_an_analysis_is_told_that_it_no_longer_holds(tmp_path: Path) -> None:
+def test_who_was_told_of_an_analysis_is_told_that_it_no_longer_holds(pipeline: Pipeline, series: HeadSeries) -> None:
     """A refusal that would not be worth a report by itself: a second phase came under the same Series Instance UID."""
-    with open_pipeline(tmp_path / "node", destination=[{**PACS, "name": "pacs"}]) as pipeline:
-        series = accepted(pipeline, tmp_path)
-        pipeline.conclude(series, by_weights(series, "ab"))
-        pipeline.publish()
-        take(pipeline, "pacs")
-        first = last_report(pipeline, series)
-        selection = pipeline.settings.selection.model_copy(update={"minimum_slices": 60})
-        pipeline.settings = pipeline.settings.model_copy(update={"selection": selection})
-        reanalyse(pipeline.db, series.uid, "user:jo", pipeline.clock())
-        pipeline.quiet()
-        pipeline.assemble()
-        assert pipeline.row(series).reason_code == "too-few-slices"
-        assert pipeline.publish()
-        second = last_report(pipeline, series)
+    first = last_report(pipeline, series)
+    selection = pipeline.settings.selection.model_copy(update={"minimum_slices": 60})
+    pipeline.settings = pipeline.settings.model_copy(update={"selection": selection})
+    reanalyse(pipeline.db, series.uid, "user:jo", pipeline.clock())
+    pipeline.quiet()
+    pipeline.assemble()
+    assert pipeline.row(series).reason_code == "too-few-slices"
+    assert pipeline.publish()
+    second = last_report(pipeline, series)
     assert replaced_by(second) == {first.SOPInstanceUID}
 
 
-def test_no_report_of_an_analysis_replaces_another_one_of_it(tmp_path: Path) -> None:
+def test_no_report_of_an_analysis_replaces_another_one_of_it(pipeline: Pipeline, series: HeadSeries) -> None:
     """A destination that is new gets another form; the first one's report holds and is sent again."""
-    with open_pipeline(tmp_path / "node", destination=[{**PACS, "name": "pacs"}]) as pipeline:
-        series = accepted(pipeline, tmp_path)
-        pipeline.conclude(series, by_weights(series, "ab"))
-        pipeline.publish()
-        take(pipeline, "pacs")
-        (first,) = pipeline.settings.destinations
-        second = first.model_copy(update={"name": "old", "report_form": "enhanced"})
-        pipeline.settings = pipeline.settings.model_copy(update={"destination": (first, second)})
-        analyse_again(pipeline, series, "ab")
-        assert replaced_by(last_report(pipeline, series, "old")) == set()
+    (first,) = pipeline.settings.destinations
+    second = first.model_copy(update={"name": "old", "report_form": "enhanced"})
+    pipeline.settings = pipeline.settings.model_copy(update={"destination": (first, second)})
+    analyse_again(pipeline, series, "ab")
+    assert replaced_by(last_report(pipeline, series, "old")) == set()
 
 
 def test_what_may_have_arrived_before_a_crash_is_replaced(pipeline: Pipeline, tmp_path: Path) -> None:
@@ -260,19 +218,13 @@ def test_what_may_have_arrived_before_a_crash_is_replaced(pipeline: Pipeline, tm
     series = small_series(tmp_path)
     early = HeadSeries(series.hu[:-1], series.affine, series.files[:-1])
     pipeline.receive(early.files)
-    pipeline.quiet()
-    pipeline.assemble()
-    pipeline.conclude(early, by_weights(early, "ab"))
-    pipeline.publish()
+    pipeline.analyse(early, by_weights(early, "ab"))
     assert claim_delivery(pipeline.db, "pacs", "router:1:pacs", pipeline.clock(), timedelta(minutes=5)) is not None
     first = last_report(pipeline, series)
     release_leases(pipeline.db, None, pipeline.clock(), crashed=False)
     assert last_delivery(pipeline, series).attempts == 0
     pipeline.receive(series.files[-1:])
-    pipeline.quiet()
-    pipeline.assemble()
-    pipeline.conclude(series, by_weights(series, "ab"))
-    pipeline.publish()
+    pipeline.analyse(series, by_weights(series, "ab"))
     assert replaced_by(last_report(pipeline, series)) == {first.SOPInstanceUID}
 
 
@@ -287,7 +239,7 @@ def test_pages_of_words_have_a_series_of_their_own(tmp_path: Path, monkeypatch: 
             for _ in range(publishing.MAXIMUM_ATTEMPTS):
                 pipeline.publish()
                 pipeline.clock.advance(3600)
-        take(pipeline, "pacs")
+        take_results(pipeline, "pacs")
         words = last_delivery(pipeline, series).objects
         analyse_again(pipeline, series, "ab")
         pictures = last_delivery(pipeline, series).objects

@@ -21,7 +21,7 @@ def commands() -> list[list[str]]:
 
 
 def test_the_guides_commands_make_what_the_node_needs(tmp_path: Path) -> None:
-    openssl = program("openssl")
+    openssl = program("openssl", "openssl")
     made = commands()
     assert len(made) == 3
     for _, *arguments in made:

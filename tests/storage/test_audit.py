@@ -17,7 +17,6 @@ from storage.audit import (
     append,
     entries,
     entries_after,
-    entry_numbered,
     newest_entry,
     record,
     verify,
@@ -37,6 +36,11 @@ def filled(db: Database) -> Database:
         at = START + timedelta(seconds=number)
         record(db, f"event-{number % 3}", at, series_instance_uid=uid, actor="node", detail={"count": number})
     return db
+
+
+def entry_numbered(db: Database, number: int) -> AuditEntry | None:
+    """The row with this number; None where there is none."""
+    return next(entries(db, numbers=(number, number)), None)
 
 
 def tamper(path: Path, *statements: str) -> None:
@@ -288,8 +292,6 @@ def test_a_row_stands_or_falls_with_its_transaction(db: Database) -> None:
         ({"series_instance_uid": "1.1"}, [1, 3, 5, 7]),
         ({"event": "event-0"}, [3, 6]),
         ({"series_instance_uid": "1.1", "event": "event-0"}, [3]),
-        ({"since": START + timedelta(seconds=7)}, [7, 8]),
-        ({"until": START + timedelta(seconds=3)}, [1, 2]),
         ({"limit": 3}, [6, 7, 8]),
         ({"series_instance_uid": "1.1", "limit": 2}, [5, 7]),
         ({"limit": 0}, []),

@@ -21,14 +21,9 @@ from storage.restore import read_manifest, restore
 from storage.retention_lock import deletions_held_up
 from storage.series import get_series, instance_paths, missing_instances
 from storage.states import SeriesState
-from tests.support.ended import Template, make_template, spooled
+from tests.support.ended import Template, spooled
 from tests.support.head_series import HeadSeries
-from tests.support.pipeline import Pipeline, small_series
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Template:
-    return make_template(tmp_path_factory.mktemp("done"))
+from tests.support.pipeline import Pipeline, accepted, small_series
 
 
 @pytest.fixture
@@ -40,11 +35,7 @@ def pipeline(template: Template, tmp_path: Path) -> Iterator[Pipeline]:
 @pytest.fixture
 def queued(pipeline: Pipeline, tmp_path: Path) -> HeadSeries:
     """A second series, that waits for its analysis."""
-    series = small_series(tmp_path, "queued")
-    pipeline.receive(series.files)
-    pipeline.quiet()
-    pipeline.assemble()
-    return series
+    return accepted(pipeline, tmp_path, "queued")
 
 
 def save(pipeline: Pipeline, target: Path, *, all_images: bool = False) -> Manifest:

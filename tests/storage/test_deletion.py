@@ -1,7 +1,8 @@
 """Deletion of images, results and findings: crash-safe, told in the audit log, and never of a file that came since."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from storage.retention import Cause
 from storage.retention_lock import deletions_held_up
 from storage.series import instance_paths, kept_instances, missing_instances
 from storage.states import SeriesState
-from tests.support.ended import Template, finish, make_not_analysed, make_template, spooled
+from tests.support.ended import Template, finish, make_not_analysed, spooled
 from tests.support.head_series import HeadSeries
 from tests.support.pipeline import Pipeline
 
@@ -27,11 +28,6 @@ DEADLINE_S = 20.0
 
 class Crash(BaseException):
     """The process ends here: nothing that handles errors sees it."""
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Template:
-    return make_template(tmp_path_factory.mktemp("done"))
 
 
 @pytest.fixture
@@ -62,15 +58,22 @@ def finish_it(pipeline: Pipeline) -> int:
     return finish_deletions(pipeline.db, stores_of(pipeline.folders), pipeline.clock())
 
 
-def crash_at(monkeypatch: pytest.MonkeyPatch, owner: object, name: str) -> Callable[[], None]:
-    """Have the process end when it comes to that call; the returned function mends it."""
+def drop_results(pipeline: Pipeline, series: HeadSeries) -> bool:
+    return delete_results(
+        pipeline.db, stores_of(pipeline.folders), series.uid, Cause.AGE, "retention", pipeline.clock()
+    )
+
+
+@contextmanager
+def crash_at(owner: object, name: str) -> Iterator[None]:
+    """The process ends when the block comes to that call, which it does."""
 
     def crash(*_: object, **__: object) -> None:
         raise Crash
 
-    before = getattr(owner, name)
-    monkeypatch.setattr(owner, name, crash)
-    return lambda: monkeypatch.setattr(owner, name, before)
+    with pytest.MonkeyPatch.context() as patched, pytest.raises(Crash):
+        patched.setattr(owner, name, crash)
+        yield
 
 
 def test_images_go_and_rows_say_so(pipeline: Pipeline, series: HeadSeries) -> None:
@@ -101,7 +104,7 @@ def test_what_was_deleted_is_not_committed_to_any_more(pipeline: Pipeline, serie
 def test_results_and_findings_go_and_images_stay(pipeline: Pipeline, stores: Stores, series: HeadSeries) -> None:
     (stores.findings / "found-scores.npz").touch()
     (stores.findings / "found2.npz").touch()
-    assert delete_results(pipeline.db, stores, series.uid, Cause.AGE, "retention", pipeline.clock())
+    assert drop_results(pipeline, series)
     assert not list(stores.results.rglob("*.dcm"))
     assert [path.name for path in stores.findings.iterdir()] == ["found2.npz"], "another series' findings stay"
     assert len(spooled(pipeline)) == 8
@@ -109,16 +112,14 @@ def test_results_and_findings_go_and_images_stay(pipeline: Pipeline, stores: Sto
     assert (row.results_purged_at, row.results_deletion) == (pipeline.clock(), None)
     (entry,) = pipeline.audit("results-deleted")
     assert (entry.detail["because"], entry.detail["results"]) == ("age", 2)
-    assert not delete_results(pipeline.db, stores, series.uid, Cause.AGE, "retention", pipeline.clock())
+    assert not drop_results(pipeline, series)
 
 
-def test_a_series_that_is_on_its_way_again_is_left_alone(
-    pipeline: Pipeline, stores: Stores, series: HeadSeries
-) -> None:
+def test_a_series_that_is_on_its_way_again_is_left_alone(pipeline: Pipeline, series: HeadSeries) -> None:
     """It was planned while it had ended."""
     reanalyse(pipeline.db, series.uid, "user:jo", pipeline.clock())
     assert not drop(pipeline, series)
-    assert not delete_results(pipeline.db, stores, series.uid, Cause.AGE, "retention", pipeline.clock())
+    assert not drop_results(pipeline, series)
     assert len(spooled(pipeline)) == 8
     assert pipeline.audit("images-deleted") == pipeline.audit("results-deleted") == []
 
@@ -139,12 +140,10 @@ def test_a_series_that_is_not_there(pipeline: Pipeline, stores: Stores) -> None:
 
 
 def test_a_crash_before_the_commit_changes_nothing(
-    pipeline: Pipeline, series: HeadSeries, monkeypatch: pytest.MonkeyPatch
+    pipeline: Pipeline, series: HeadSeries
 ) -> None:
-    mend = crash_at(monkeypatch, deletion, "note")
-    with pytest.raises(Crash):
+    with crash_at(deletion, "note"):
         drop(pipeline, series)
-    mend()
     assert finish_it(pipeline) == 0
     assert len(spooled(pipeline)) == len(instance_paths(pipeline.db, pipeline.row(series).id)) == 8
     assert pipeline.audit("images-deleted") == []
@@ -156,12 +155,10 @@ def test_a_crash_before_the_commit_changes_nothing(
     ids=["behind the commit", "behind the rename", "before the files are deleted"],
 )
 def test_a_crash_on_the_way_is_finished_later(
-    pipeline: Pipeline, series: HeadSeries, monkeypatch: pytest.MonkeyPatch, owner: object, name: str
+    pipeline: Pipeline, series: HeadSeries, owner: object, name: str
 ) -> None:
-    mend = crash_at(monkeypatch, owner, name)
-    with pytest.raises(Crash):
+    with crash_at(owner, name):
         drop(pipeline, series)
-    mend()
     assert missing_instances(pipeline.db, pipeline.row(series).id) == 8
     assert reconcile(pipeline.db, pipeline.spool, (), pipeline.clock) == 0, "leftovers are not taken for new images"
     assert finish_it(pipeline) == 1
@@ -172,12 +169,10 @@ def test_a_crash_on_the_way_is_finished_later(
 
 
 def test_the_next_deletion_of_the_series_finishes_the_last_one(
-    pipeline: Pipeline, series: HeadSeries, monkeypatch: pytest.MonkeyPatch
+    pipeline: Pipeline, series: HeadSeries
 ) -> None:
-    mend = crash_at(monkeypatch, spool_deletion.shutil, "rmtree")
-    with pytest.raises(Crash):
+    with crash_at(spool_deletion.shutil, "rmtree"):
         drop(pipeline, series)
-    mend()
     pipeline.receive(series.files)
     finish(pipeline, series)
     assert drop(pipeline, series)
@@ -185,12 +180,10 @@ def test_the_next_deletion_of_the_series_finishes_the_last_one(
 
 
 def test_images_that_come_after_a_crash_behind_the_rename_stay(
-    pipeline: Pipeline, series: HeadSeries, monkeypatch: pytest.MonkeyPatch
+    pipeline: Pipeline, series: HeadSeries
 ) -> None:
-    mend = crash_at(monkeypatch, deletion, "_take_back")
-    with pytest.raises(Crash):
+    with crash_at(deletion, "_take_back"):
         drop(pipeline, series)
-    mend()
     unregistered = pipeline._store(series.files[0])
     finish_it(pipeline)
     assert spooled(pipeline) == [unregistered.path]
@@ -200,13 +193,11 @@ def test_images_that_come_after_a_crash_behind_the_rename_stay(
 
 @pytest.mark.parametrize("registered", [True, False])
 def test_a_late_slice_behind_the_commit_takes_the_deletion_back(
-    pipeline: Pipeline, series: HeadSeries, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, registered: bool
+    pipeline: Pipeline, series: HeadSeries, tmp_path: Path, registered: bool
 ) -> None:
     """All files are there still: the series is looked at again as a whole."""
-    mend = crash_at(monkeypatch, spool_deletion.SeriesFiles, "set_aside")
-    with pytest.raises(Crash):
+    with crash_at(spool_deletion.SeriesFiles, "set_aside"):
         drop(pipeline, series)
-    mend()
     late = another_slice(series, tmp_path)
     if registered:
         pipeline.receive([late])
@@ -223,12 +214,10 @@ def test_a_late_slice_behind_the_commit_takes_the_deletion_back(
 
 
 def test_an_interrupted_deletion_of_results_is_finished(
-    pipeline: Pipeline, stores: Stores, series: HeadSeries, monkeypatch: pytest.MonkeyPatch
+    pipeline: Pipeline, stores: Stores, series: HeadSeries
 ) -> None:
-    mend = crash_at(monkeypatch, deletion, "_remove_findings")
-    with pytest.raises(Crash):
-        delete_results(pipeline.db, stores, series.uid, Cause.AGE, "retention", pipeline.clock())
-    mend()
+    with crash_at(deletion, "_remove_findings"):
+        drop_results(pipeline, series)
     assert (stores.findings / "found.npz").exists()
     assert finish_it(pipeline) == 1
     assert not (stores.findings / "found.npz").exists()
@@ -237,12 +226,10 @@ def test_an_interrupted_deletion_of_results_is_finished(
 
 
 def test_results_of_a_later_revision_survive_the_end_of_an_interrupted_deletion(
-    pipeline: Pipeline, stores: Stores, series: HeadSeries, monkeypatch: pytest.MonkeyPatch
+    pipeline: Pipeline, stores: Stores, series: HeadSeries
 ) -> None:
-    mend = crash_at(monkeypatch, deletion, "_finish_results")
-    with pytest.raises(Crash):
-        delete_results(pipeline.db, stores, series.uid, Cause.AGE, "retention", pipeline.clock())
-    mend()
+    with crash_at(deletion, "_finish_results"):
+        drop_results(pipeline, series)
     reanalyse(pipeline.db, series.uid, "user:jo", pipeline.clock())
     finish(pipeline, series)
     newer = sorted(path for path in stores.results.rglob("*.dcm") if path.parent.name == "2")

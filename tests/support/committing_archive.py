@@ -12,12 +12,12 @@ from pynetdicom import AE, build_context, build_role, evt
 from pynetdicom.association import Association
 from pynetdicom.sop_class import StorageCommitmentPushModel  # type: ignore[attr-defined]
 
+from tests.support.dicom_network import DEADLINE_S, serving
 from tests.support.outbox import SOP_CLASSES
 from tests.support.waiting import wait_for_event
 
 AE_TITLE = "ARCHIVE"
 WELL_KNOWN = "1.2.840.10008.1.20.1.1"  # PS3.4 section J.3.5
-DEADLINE_S = 20.0
 SYNTAXES = [ExplicitVRLittleEndian, DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian]
 
 Instance = tuple[str, str]
@@ -131,16 +131,6 @@ def committing_archive(
     contexts = [build_context(sop_class, SYNTAXES) for sop_class in SOP_CLASSES]
     if offers_commitment:
         contexts.append(build_context(StorageCommitmentPushModel, SYNTAXES[::2]))
-    server = entity.start_server(
-        ("127.0.0.1", 0),
-        block=False,
-        contexts=contexts,
-        evt_handlers=[(evt.EVT_C_STORE, archive.store), (evt.EVT_N_ACTION, archive.action)],
-    )
-    archive.port = server.server_address[1]
-    try:
+    handlers = [(evt.EVT_C_STORE, archive.store), (evt.EVT_N_ACTION, archive.action)]
+    with serving(entity, contexts, handlers) as archive.port:
         yield archive
-    finally:
-        for association in server.active_associations:
-            association.abort()
-        server.shutdown()

@@ -30,7 +30,7 @@ from pydicom.uid import (
 )
 from pynetdicom import AE, evt
 from pynetdicom.association import Association
-from pynetdicom.presentation import build_context
+from pynetdicom.presentation import PresentationContext, build_context
 
 from dicom_node.association import associate
 from dicom_node.receiver.server import Receiver, open_receiver
@@ -205,6 +205,25 @@ class Archive:
 
 
 @contextmanager
+def serving(
+    entity: AE,
+    contexts: list[PresentationContext],
+    handlers: list[evt.EventHandlerType],
+    ssl_context: ssl.SSLContext | None = None,
+) -> Iterator[int]:
+    """A server on a free port of the loopback address, which is given; at the end its associations are aborted."""
+    server = entity.start_server(
+        ("127.0.0.1", 0), block=False, ssl_context=ssl_context, contexts=contexts, evt_handlers=handlers
+    )
+    try:
+        yield server.server_address[1]
+    finally:
+        for association in server.active_associations:
+            association.abort()
+        server.shutdown()
+
+
+@contextmanager
 def running_archive(
     sop_classes: Sequence[str],
     transfer_syntaxes: Sequence[str] = (ExplicitVRLittleEndian,),
@@ -220,20 +239,10 @@ def running_archive(
     entity.require_called_aet = True
     entity.require_calling_aet = list(calling_ae_titles)
     entity.maximum_associations = maximum_associations
-    server = entity.start_server(
-        ("127.0.0.1", 0),
-        block=False,
-        ssl_context=ssl_context,
-        contexts=[build_context(sop_class, list(transfer_syntaxes)) for sop_class in sop_classes],
-        evt_handlers=[(evt.EVT_C_STORE, archive.store), (evt.EVT_ACCEPTED, archive.accepted)],
-    )
-    archive.port = server.server_address[1]
-    try:
+    contexts = [build_context(sop_class, list(transfer_syntaxes)) for sop_class in sop_classes]
+    handlers = [(evt.EVT_C_STORE, archive.store), (evt.EVT_ACCEPTED, archive.accepted)]
+    with serving(entity, contexts, handlers, ssl_context) as archive.port:
         yield archive
-    finally:
-        for association in server.active_associations:
-            association.abort()
-        server.shutdown()
 
 
 def eventually(holds: Callable[[], bool]) -> bool:
@@ -247,11 +256,11 @@ def eventually(holds: Callable[[], bool]) -> bool:
     return True
 
 
-def program(name: str) -> str:
+def program(name: str, package: str = "dcmtk") -> str:
     """The path of a program of the system; where it is absent the test skips, in CI it fails."""
     path = shutil.which(name)
     if path is None:
-        reason = f"{name} is not installed (Debian package dcmtk)"
+        reason = f"{name} is not installed (Debian package {package})"
         if os.environ.get("CI"):
             pytest.fail(reason)
         pytest.skip(reason)

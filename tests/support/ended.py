@@ -16,10 +16,7 @@ from tests.support.pipeline import Pipeline, one_lesion, open_pipeline, small_se
 
 def finish(pipeline: Pipeline, series: HeadSeries, findings: Findings | None = None) -> None:
     """A series that was received is decided on, analysed, published and delivered."""
-    pipeline.quiet()
-    pipeline.assemble()
-    pipeline.conclude(series, findings or one_lesion(series))
-    pipeline.publish()
+    pipeline.analyse(series, findings or one_lesion(series))
     take_results(pipeline)
     assert pipeline.row(series).state == SeriesState.DONE
 

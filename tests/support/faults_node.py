@@ -89,25 +89,20 @@ def _work(
     clock = RunningClock()
     told = False
     while True:
-        worked = _each_stage_once(db, folders, settings, clock)
-        ended = not worked and not receiver.associations and _all_ended(db) and not _failed(db)
+        if _each_stage_once(db, folders, settings, clock):
+            told = False
+            continue
+        ended = not receiver.associations and _all_ended(db) and not _failed(db)
         if ended and not told:
             control.send((ENDED, None))
         told = ended
-        if not worked and not saboteur.sick and _failed(db):
+        if not saboteur.sick and _failed(db):
             retry(db, None, "administrator", clock())
-        if not worked and control.poll(LOOK_S):
-            said = control.recv()
-            if said == STOP:
+        if control.poll(LOOK_S):
+            if control.recv() == STOP:
                 return
             saboteur.heal()
-        if (
-            not worked
-            and not ended
-            and not saboteur.sick
-            and not receiver.associations
-            and not _more_to_come(db)
-        ):
+        if not (ended or saboteur.sick or receiver.associations or _more_to_come(db)):
             clock.ahead += LEAP
 
 

@@ -1,7 +1,6 @@
 """A node as real processes, each with a saboteur in it; the network is stood in for."""
 
 import json
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +10,7 @@ import numpy as np
 
 from tests.benchmarks.node_without_network import PLANTED_HU
 from tests.support.head_series import HeadSeries, make_head_series
-from tests.support.node import START_WITHIN_S, Destination, NodeUnderTest, Tables
+from tests.support.node import Destination, NodeUnderTest, Tables
 
 SHAPE = (64, 16, 16)
 STOP_WITHIN_S = 3.0  # in place of the 30 s that a node in service gives its processes
@@ -32,12 +31,9 @@ class SabotagedNode(NodeUnderTest):
         self.points = folder / "points.json"
         self.points.write_text(json.dumps(plan))
 
-    def start(self) -> None:
+    def serve_command(self) -> list[str]:
         command = [sys.executable, "-m", "tests.support.faults_serve", "--config", str(self.config)]
-        command += ["--points", str(self.points), "--stop-within-s", str(STOP_WITHIN_S)]
-        with self.log_file.open("ab") as log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
-        self.wait_until(self._answers, START_WITHIN_S, "the node answers a C-ECHO")
+        return [*command, "--points", str(self.points), "--stop-within-s", str(STOP_WITHIN_S)]
 
     def struck(self) -> list[str]:
         """The patterns that were met with."""

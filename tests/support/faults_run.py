@@ -15,14 +15,14 @@ from dicom_node.settings import Settings
 from dicom_node.store_file import StoreAnswer, store_file
 from storage.audit import entries, verify
 from storage.database import Database, open_database
-from storage.series import get_series, instance_paths, list_series
+from storage.series import list_series
 from storage.states import SeriesState
 from tests.support.archive import TestArchive
 from tests.support.dicom_network import data_set_of
 from tests.support.faults_node import ENDED, HEAL, PASSED, READY, STOP, run_node
 from tests.support.faults_plan import CUT, HIT, KILL, Plan
 from tests.support.faults_power import DURABLE
-from tests.support.head_series import HeadSeries, scanner
+from tests.support.head_series import HeadSeries, is_kept_whole, scanner
 
 DEADLINE_S = 60.0
 GOES_ON_S = 0.1  # how long a refusing disk is left to refuse
@@ -124,9 +124,7 @@ class Ordeal:
             f"{row}\n{self._told()}"
         )
         assert row.instance_count == len(self.series.files), self._told()
-        instances = instance_paths(db, get_series(db, self.series.uid).id)
-        kept = sorted(data_set_of(self.storage / "spool" / one.path) for one in instances)
-        assert kept == sorted(map(data_set_of, self.series.files)), self._told()
+        assert is_kept_whole(db, self.storage / "spool", self.series), self._told()
         ends = [
             one.event for one in entries(db, self.series.uid) if one.event in ("series-done", "delivered")
         ]

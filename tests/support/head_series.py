@@ -17,8 +17,10 @@ from dicom_node.demo.series_header import SeriesHeader
 from dicom_node.demo.write_series import Storage, write_series
 from dicom_node.send import RemoteNode
 from dicom_node.store_file import store_file
+from storage.database import Database
+from storage.series import get_series, instance_paths
 from tests.glianet.formulas import formula_volume
-from tests.support.dicom_network import context_of
+from tests.support.dicom_network import context_of, data_set_of
 
 SLICES = 64
 ONE_PATCH = (SLICES, 96, 96)  # the network's patch has 96 voxels an edge
@@ -120,6 +122,12 @@ def store_some(
         if store_file(association, file, number).status == 0:
             stored.append(file)
     return stored
+
+
+def is_kept_whole(db: Database, spool: Path, series: HeadSeries) -> bool:
+    """Whether the spool holds every instance of the series with its bytes, and nothing else of it."""
+    rows = instance_paths(db, get_series(db, series.uid).id)
+    return sorted(data_set_of(spool / row.path) for row in rows) == sorted(map(data_set_of, series.files))
 
 
 def send(peer: RemoteNode, files: Sequence[Path]) -> None:

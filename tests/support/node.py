@@ -62,12 +62,12 @@ class NodeUnderTest:
     def start(self) -> None:
         """Start `dicom-node serve` and wait until it answers a C-ECHO."""
         with self.log_file.open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "dicom_node.cli", "serve", "--config", str(self.config)],
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
+            self._process = subprocess.Popen(self.serve_command(), stdout=log, stderr=subprocess.STDOUT)
         self.wait_until(self._answers, START_WITHIN_S, "the node answers a C-ECHO")
+
+    def serve_command(self) -> list[str]:
+        """What is started."""
+        return [sys.executable, "-m", "dicom_node.cli", "serve", "--config", str(self.config)]
 
     def wait_until_worker_ready(self) -> None:
         """The weights are loaded; an analysis starts at once."""

@@ -78,6 +78,13 @@ class Pipeline:
         lesions = len(findings.lesions)
         conclude_analysis(self.db, claim, "found.npz", findings.weights_sha256, lesions, {}, self.clock())
 
+    def analyse(self, series: HeadSeries, findings: Findings) -> None:
+        """From the last image that was received to results in the outbox."""
+        self.quiet()
+        self.assemble()
+        self.conclude(series, findings)
+        self.publish()
+
     def quiet(self) -> None:
         """Let the time pass after which a series counts as complete."""
         self.clock.advance(self.settings.assembly.quiet_s)
@@ -135,9 +142,9 @@ def small_series(folder: Path, name: str = "small", hu: NDArray[np.int16] | None
     return make_head_series(folder, name, hu=hu, announced=0)
 
 
-def accepted(pipeline: Pipeline, tmp_path: Path) -> HeadSeries:
+def accepted(pipeline: Pipeline, tmp_path: Path, name: str = "small") -> HeadSeries:
     """A series that waits for its analysis."""
-    series = small_series(tmp_path)
+    series = small_series(tmp_path, name)
     pipeline.receive(series.files)
     pipeline.quiet()
     pipeline.assemble()

@@ -23,6 +23,16 @@ def one_of_each(objects: Sequence[Dataset]) -> tuple[Dataset, Dataset]:
     return segmentation, report
 
 
+def replaced_by(report: Dataset) -> set[str]:
+    """SOP Instance UIDs of the reports that this one names as replaced."""
+    return {
+        str(document.ReferencedSOPInstanceUID)
+        for study in report.get("PredecessorDocumentsSequence", [])
+        for series in study.ReferencedSeriesSequence
+        for document in series.ReferencedSOPSequence
+    }
+
+
 def labels_of(
     segmentation: Dataset, affine: NDArray[np.float64], shape: tuple[int, int, int]
 ) -> NDArray[np.uint16]:

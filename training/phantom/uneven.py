@@ -23,6 +23,8 @@ MOST_STEP = 0.15
 """Standard deviation of the logarithm of a whole vessel's radius, so that calibre steps where vessels meet."""
 ANGULAR_SHARE, LONGEST_PIECE = 0.3, 4
 """Of phantoms whose vessels are pieces of straight tubes; points of the course that one piece takes."""
+LEAST_SPREAD = 0.3
+"""Standard deviation of the noise that is taken for its spread at least: a vessel of few points does not waver most."""
 LEAST_FACTOR, GREATEST_FACTOR = 0.6, 1.6
 """Beyond these, a wider place would be an aneurysm itself."""
 
@@ -65,7 +67,7 @@ def _uneven(rng: np.random.Generator, vessel: Vessel, drawn: Unevenness) -> Vess
     kept = _corners(len(vessel.points), drawn.piece)
     points, radii = vessel.points[kept], vessel.radii[kept]
     noise = ndimage.gaussian_filter1d(rng.normal(size=len(radii)), drawn.waver_points, mode="nearest")
-    noise = noise / max(float(noise.std()), 0.3)
+    noise = noise / max(float(noise.std()), LEAST_SPREAD)
     factor = np.exp(drawn.waver * noise + drawn.step * rng.normal())
     return replace(vessel, points=points, radii=radii * np.clip(factor, LEAST_FACTOR, GREATEST_FACTOR))
 

@@ -15,10 +15,11 @@ from dicom_node.atna.cursor import (
     thinned,
     write_marks,
 )
-from storage.audit import entry_numbered, record
+from storage.audit import record
 from storage.audit_head import RowMark
 from storage.database import Database, open_database
 from tests.storage.stages import START
+from tests.storage.test_audit import entry_numbered
 
 
 @pytest.fixture

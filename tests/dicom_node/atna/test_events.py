@@ -16,9 +16,10 @@ from dicom_node.atna.narrator import Narrator
 from dicom_node.atna.reporter import Reporter
 from dicom_node.atna.syslog import syslog_message
 from storage.audit import AuditEntry, newest_entry, record
+from storage.commitment import CommitmentReport, ResendRules, await_report, begin_request, take_report
 from storage.jobs import ResultObject, claim_series, publish
-from storage.outbox import claim_delivery, delivered, postpone_delivery
-from storage.states import SeriesState
+from storage.outbox import claim_delivery, delivered, postpone_delivery, stored
+from storage.states import DeliveryState, SeriesState
 from tests.support.audit_messages import SeenMessage, details, instances, see
 from tests.support.head_series import HeadSeries
 from tests.support.pipeline import LEASE, Pipeline, no_lesion, open_pipeline, small_series
@@ -232,6 +233,64 @@ def test_deliveries(pipeline: Pipeline, narrator: Narrator, series: HeadSeries) 
     check_study_and_patient(said["delivered"], series, {SR: 1, SEG: 1})
     check_study_and_patient(said["delivery-failed"], series, {SR: 1})
     assert "no connection" in said["delivery-postponed"].description
+
+
+def said_of(transaction_uid: str, *committed: ResultObject) -> CommitmentReport:
+    """What the archive reports under this transaction UID: it keeps these and nothing else."""
+    kept = {one.sop_instance_uid: one.sop_class_uid for one in committed}
+    return CommitmentReport(transaction_uid, "ARCHIVE", "192.0.2.9", kept, {})
+
+
+def send_and_ask(pipeline: Pipeline, transaction_uid: str) -> None:
+    """As a delivery to a destination that is asked for commitment goes, up to the request."""
+    now = pipeline.clock()
+    for _ in range(2):
+        claim = claim_delivery(pipeline.db, "pacs", "router:1:pacs", now, LEASE)
+        assert claim is not None
+        if claim.state == DeliveryState.PENDING:
+            stored(pipeline.db, claim, [], now)
+    begin_request(pipeline.db, claim, transaction_uid, now)
+    await_report(pipeline.db, claim, now + LEASE, now)
+
+
+def test_deliveries_to_a_destination_that_commits_itself(
+    pipeline: Pipeline, narrator: Narrator, series: HeadSeries
+) -> None:
+    """The transfer is told once, by who made it: a report is the destination's word, and no transfer."""
+    publish_results(pipeline, series)
+    rules = ResendRules(3, lambda _attempts: timedelta(0))
+    send_and_ask(pipeline, "2.25.1")
+    take_report(pipeline.db, said_of("2.25.1", RESULTS[0]), ["pacs"], rules, pipeline.clock())
+    send_and_ask(pipeline, "2.25.2")
+    take_report(pipeline.db, said_of("2.25.2", *RESULTS), ["pacs"], rules, pipeline.clock())
+    told = {
+        event: [seen(narrator, entry) for entry in pipeline.audit(event)]
+        for event in ("stored", "commitment-failed", "delivered")
+    }
+    assert [len(messages) for messages in told["stored"]] == [1, 1]
+    assert told["delivered"] == [[]]
+    ((failed,),) = told["commitment-failed"]
+    assert failed.outcome == 4
+    assert failed.description.endswith("; objects that the destination did not commit to: 1")
+    for message, actor in ((told["stored"][0][0], "router:1:pacs"), (failed, "node")):
+        assert (message.event_id, message.action) == ("110104", "R")
+        check_study_and_patient(message, series, {SR: 1, SEG: 1})
+        node, pacs = message.participants()
+        assert (node["UserID"], node["AlternativeUserID"], node["role"]) == (actor, "AETITLES=GLIANET", SOURCE)
+        assert (pacs["UserID"], pacs["role"]) == ("pacs", DESTINATION)
+    assert [one[0].outcome for one in told["stored"]] == [0, 0]
+
+
+def test_a_destination_that_does_not_commit_itself_in_the_end(
+    pipeline: Pipeline, narrator: Narrator, series: HeadSeries
+) -> None:
+    publish_results(pipeline, series)
+    send_and_ask(pipeline, "2.25.1")
+    once = ResendRules(1, lambda _attempts: timedelta(0))
+    take_report(pipeline.db, said_of("2.25.1"), ["pacs"], once, pipeline.clock())
+    failed = only(narrator, pipeline.audit("commitment-failed")[0])
+    assert failed.outcome == 8
+    assert failed.description.endswith("did not commit to: 2")
 
 
 @pytest.mark.parametrize(

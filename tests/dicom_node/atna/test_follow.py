@@ -9,20 +9,19 @@ from pathlib import Path
 import pytest
 
 from dicom_node.atna import follow
-from dicom_node.atna.cursor import begin_here
+from dicom_node.atna.cursor import begin_here, read_marks
 from dicom_node.atna.follow import BATCH_ROWS, PAUSE_S, Follower, send_last
 from dicom_node.atna.transport import RepositoryError
 from dicom_node.settings import Settings
 from storage.audit import append, entries, record
 from storage.database import Database, open_database
 from storage.errors import DiskFull
+from tests.storage.test_audit import tamper
 from tests.support.audit_messages import SeenMessage, see
 from tests.support.certificates import Authority, as_table
 from tests.support.pipeline import SetClock
 from tests.support.ports import free_port
 from tests.support.syslog_receiver import Fault, receiving
-
-TRIGGERS = ("audit_refuses_update", "audit_refuses_delete", "audit_appends_only")
 
 
 @dataclass
@@ -102,6 +101,14 @@ def test_rows_go_once_and_in_order(site: Site) -> None:
     assert site.repository.rows == [1, 3, 4, 5]
     site.run(site.follower())
     assert site.repository.rows == [1, 3, 4, 5], "a restart sends nothing again"
+
+
+def test_a_row_that_becomes_no_message_after_all_is_not_waited_for(site: Site) -> None:
+    """Such as results for no destination: `dicom-node status` counts from the cursor on."""
+    site.note("results-published", "lease-released")
+    site.run(site.follower())
+    assert site.repository.tries == 0
+    assert read_marks(site.cursor)[-1].number == 2
 
 
 def test_rows_that_come_together_go_together(site: Site) -> None:
@@ -219,16 +226,6 @@ def test_a_damaged_cursor_sends_everything_again(site: Site) -> None:
     assert site.repository.rows == [1, 2, 1, 2]
 
 
-def tamper(site: Site, *statements: str) -> None:
-    raw = sqlite3.connect(site.db.path)
-    for trigger in TRIGGERS:
-        raw.execute(f"DROP TRIGGER IF EXISTS {trigger}")
-    for statement in statements:
-        raw.execute(statement)
-    raw.commit()
-    raw.close()
-
-
 def alerts(site: Site) -> list[SeenMessage]:
     return [one for one in site.repository.seen if one.event_type == "110132"]
 
@@ -239,9 +236,8 @@ def test_a_log_that_was_cut_off_is_told_of(site: Site) -> None:
     site.run(follower)
     site.note("process-died", "process-died")
     site.run(follower)
-    tamper(
-        site, "DELETE FROM audit WHERE number > 1", "UPDATE sqlite_sequence SET seq = 1 WHERE name = 'audit'"
-    )
+    last = "UPDATE sqlite_sequence SET seq = 1 WHERE name = 'audit'"
+    tamper(site.db.path, "DELETE FROM audit WHERE number > 1", last)
     site.note("node-stopped")
     site.run(follower)
     (alert,) = alerts(site)
@@ -257,7 +253,8 @@ def test_a_log_that_was_cut_off_is_told_of(site: Site) -> None:
 def test_a_row_that_was_made_unreadable_does_not_hold_up_the_others(site: Site) -> None:
     """Who can write the database must not be able to stop the messages with it."""
     site.note("node-started", "process-died", "process-died", "node-stopped")
-    tamper(site, "UPDATE audit SET detail = 'no JSON' WHERE number = 2", "UPDATE audit SET at = 'x' WHERE number = 3")
+    unreadable = "UPDATE audit SET detail = 'no JSON' WHERE number = 2", "UPDATE audit SET at = 'x' WHERE number = 3"
+    tamper(site.db.path, *unreadable)
     site.run(site.follower())
     assert site.repository.rows == [1, 2, 3, 4]
     assert [one.row for one in alerts(site)] == [2, 3]

@@ -2,7 +2,6 @@
 
 import base64
 import json
-import shutil
 import subprocess
 from hashlib import sha256
 from pathlib import Path
@@ -14,6 +13,7 @@ from pydicom import dcmread
 from storage.audit import entries
 from tests.dicom_node.commands.called_node import Site, run
 from tests.storage.test_audit import forge, tamper
+from tests.support.dicom_network import program
 from tests.support.head_series import HeadSeries
 
 
@@ -162,13 +162,13 @@ def test_a_table_is_checked_as_a_file(site: Site, failed: HeadSeries, public: Pa
     assert "is not the file that was signed" in check(file, public)[1]
 
 
-@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
 def test_the_commands_of_the_guide_check_a_head_without_this_program(export: Path, public: Path) -> None:
     """The same lines stand in the administrator's guide."""
+    openssl = program("openssl", "openssl")
     script = f"""
     head -n 1 audit.jsonl.head | tr -d '\\n' > head.txt
     tail -n 1 audit.jsonl.head | base64 -d > head.sig
-    openssl pkeyutl -verify -pubin -inkey {public} -rawin -in head.txt -sigfile head.sig
+    {openssl} pkeyutl -verify -pubin -inkey {public} -rawin -in head.txt -sigfile head.sig
     """
     done = subprocess.run(
         ["sh", "-ec", script], cwd=export.parent, capture_output=True, text=True, check=False

@@ -81,5 +81,13 @@ def test_a_report_that_could_not_come_is_warned_of(checked: Settings, problem: s
     assert problem is None or problem in check.outcome
 
 
+def test_the_port_is_named_that_is_listened_on() -> None:
+    (check,) = check_commitment(settings(host="0.0.0.0"))
+    assert check.outcome == "PACS may report to port 11112 of this node"
+    over_tls = settings(host="0.0.0.0").receiver.model_copy(update={"accept_plain": False, "tls_port": 2762})
+    (check,) = check_commitment(settings().model_copy(update={"receiver": over_tls}))
+    assert check.outcome == "PACS may report to port 2762 of this node"
+
+
 def test_destinations_that_are_not_asked_are_not_checked() -> None:
     assert list(check_commitment(settings(commitment=False))) == []

@@ -20,16 +20,11 @@ from storage.outbox import deliveries
 from storage.series import get_series, instance_paths, missing_instances
 from storage.states import DeliveryState, SeriesState
 from tests.dicom_node.commands.called_node import CONFIG, Site
-from tests.support.ended import Template, finish, make_template, spooled
+from tests.support.ended import Template, finish, spooled
 from tests.support.head_series import HeadSeries
-from tests.support.pipeline import LEASE, Pipeline, one_lesion, small_series
+from tests.support.pipeline import LEASE, Pipeline, accepted, one_lesion, small_series
 
 PAGE = 4096  # bytes of a page of the database
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Template:
-    return make_template(tmp_path_factory.mktemp("done"))
 
 
 @pytest.fixture
@@ -344,10 +339,7 @@ def test_an_image_without_a_row_is_registered(site: Site, tmp_path: Path) -> Non
 
 def test_results_that_were_lost_before_delivery_are_made_again(site: Site, tmp_path: Path) -> None:
     pipeline = site.pipeline
-    other = small_series(tmp_path, "other")
-    pipeline.receive(other.files)
-    pipeline.quiet()
-    pipeline.assemble()
+    other = accepted(pipeline, tmp_path, "other")
     pipeline.conclude(other, one_lesion(other))
     pipeline.publish()
     (waiting,) = deliveries(pipeline.db, pipeline.row(other).id)
@@ -374,10 +366,7 @@ def test_findings_that_cannot_be_read(site: Site, tmp_path: Path) -> None:
     pipeline = site.pipeline
     (pipeline.folders.findings / "found.npz").write_bytes(b"damaged")
     assert examine(site, "--deep")["findings"]["level"] == "warning"
-    other = small_series(tmp_path, "other")
-    pipeline.receive(other.files)
-    pipeline.quiet()
-    pipeline.assemble()
+    other = accepted(pipeline, tmp_path, "other")
     pipeline.conclude(other, one_lesion(other))
     (pipeline.folders.findings / "found.npz").write_bytes(b"damaged")
     assert examine(site)["findings"]["level"] == "error"
@@ -403,10 +392,7 @@ def test_strays_leftovers_and_open_permissions(site: Site) -> None:
 
 def test_leases_of_processes_that_are_gone(site: Site, tmp_path: Path) -> None:
     pipeline = site.pipeline
-    other = small_series(tmp_path, "other")
-    pipeline.receive(other.files)
-    pipeline.quiet()
-    pipeline.assemble()
+    other = accepted(pipeline, tmp_path, "other")
     assert claim_series(pipeline.db, SeriesState.QUEUED, "worker:7:analysis", pipeline.clock(), LEASE)
     assert examine(site)["leases"]["examples"] == ["worker:7:analysis"]
     repair(site)

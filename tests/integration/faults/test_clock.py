@@ -131,7 +131,6 @@ def take(pipeline: Pipeline) -> SeriesRow:
 
 
 def conclude(pipeline: Pipeline, claim: SeriesRow, series: HeadSeries) -> None:
-
     findings = one_lesion(series)
     save_findings(findings, pipeline.folders.findings / "found.npz")
     conclude_analysis(pipeline.db, claim, "found.npz", findings.weights_sha256, 1, {}, pipeline.clock())

@@ -10,10 +10,10 @@ import pytest
 from storage import database
 from storage.errors import CorruptDatabase, StorageError
 from storage.states import SeriesState
-from tests.support.archive import TestArchive, running_archive
+from tests.support.archive import TestArchive
 from tests.support.faults_processes import SabotagedNode, planted_series
 from tests.support.head_series import send
-from tests.support.pipeline import Pipeline, open_pipeline, small_series
+from tests.support.pipeline import open_pipeline, small_series
 
 SMALL = (8, 16, 16)
 
@@ -30,12 +30,6 @@ def held(path: Path) -> Iterator[None]:
         connection.close()
 
 
-@pytest.fixture
-def archive() -> Iterator[TestArchive]:
-    with running_archive() as running:
-        yield running
-
-
 def test_a_stage_that_finds_the_database_held_says_so_and_goes_on_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -48,7 +42,8 @@ def test_a_stage_that_finds_the_database_held_says_so_and_goes_on_later(
             pipeline.assemble()
         assert caught.value.retry_helps
         assert pipeline.row(series).state == SeriesState.RECEIVING
-        assemble_all(pipeline)
+        while pipeline.assemble():
+            pass
         assert pipeline.row(series).state == SeriesState.QUEUED
 
 
@@ -73,8 +68,3 @@ def test_a_damaged_database_stops_the_start_and_the_message_says_what_to_do(tmp_
     assert refused.returncode == 1
     assert "Traceback" not in refused.stderr
     assert CorruptDatabase("", "").advice in " ".join(refused.stderr.split())
-
-
-def assemble_all(pipeline: Pipeline) -> None:
-    while pipeline.assemble():
-        pass

@@ -7,10 +7,8 @@ import pytest
 from storage.audit import entries
 from storage.database import open_database
 from tests.integration.faults.conftest import Calm
-from tests.support.faults_plan import Plan
+from tests.support.faults_plan import TAKES_NO_SPACE, Plan
 from tests.support.faults_run import Ordeal
-
-CALLS_THAT_TAKE_NO_SPACE = ("unlink", "remove", "rmdir")
 
 
 @pytest.mark.parametrize("error", ["ENOSPC", "EROFS", "EIO"])
@@ -35,4 +33,4 @@ def test_each_write_is_refused(error: str, calm: Calm, new_ordeal: Callable[[], 
 
 def writes_of(calm: Calm) -> set[str]:
     points = {point.partition(" ")[2] for point in calm.passed}
-    return {point for point in points if not point.startswith(CALLS_THAT_TAKE_NO_SPACE)}
+    return {point for point in points if not point.startswith(TAKES_NO_SPACE)}
