@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 
 import structlog
 from pydicom import Dataset
@@ -14,7 +15,7 @@ from dicom_node.commitment_request import request_commitment
 from dicom_node.destination_settings import DestinationSettings
 from dicom_node.errors import NodeError
 from dicom_node.retry_delay import retry_delay
-from dicom_node.settings import DeliverySettings, Settings
+from dicom_node.settings import Settings
 from storage.commitment import await_report, begin_request, waive_commitment
 from storage.database import Database
 from storage.outbox import DeliveryRow, postpone_delivery
@@ -27,6 +28,7 @@ def commit_delivery(
     claim: DeliveryRow,
     destination: DestinationSettings,
     settings: Settings,
+    results_root: Path,
     clock: Clock,
     new_uid: Callable[[], str],
 ) -> None:
@@ -35,25 +37,27 @@ def commit_delivery(
     What is waited for stands in the database before the destination is asked. Raises LostClaim where the report
     was quicker than the note that it is waited for, or the series was re-opened.
     """
-    rules = settings.delivery
     if not destination.storage_commitment:
         log.info("commitment is switched off", destination=destination.name, series=claim.series_instance_uid)
         waive_commitment(db, claim, clock())
     elif claim.asked >= destination.commitment_requests:
         postpone_delivery(db, claim, _no_report(claim, destination), timedelta(0), claim.attempts, clock())
     else:
-        _ask(db, claim, destination, settings.node.ae_title, rules, clock, new_uid())
+        stored = results_root / claim.outstanding[0].path
+        _ask(db, claim, destination, settings, stored, clock, new_uid())
 
 
 def _ask(
     db: Database,
     claim: DeliveryRow,
     destination: DestinationSettings,
-    own_ae_title: str,
-    rules: DeliverySettings,
+    settings: Settings,
+    stored: Path,
     clock: Clock,
     transaction_uid: str,
 ) -> None:
+    rules = settings.delivery
+
     def take(event: Event) -> tuple[int, Dataset | None]:
         sender = destination.ae_title, destination.host
         return answer_report(db, event, *sender, [destination.name], rules, clock())
@@ -61,10 +65,9 @@ def _ask(
     where = {"destination": destination.name, "series": claim.series_instance_uid, "transaction": transaction_uid}
     begin_request(db, claim, transaction_uid, clock())
     references = [(one.sop_class_uid, one.sop_instance_uid) for one in claim.outstanding]
+    title, wait_s = settings.node.ae_title, destination.commitment_wait_s
     try:
-        request_commitment(
-            destination, own_ae_title, transaction_uid, references, take, destination.commitment_wait_s
-        )
+        request_commitment(destination, title, transaction_uid, references, stored, take, wait_s)
     except NodeError as error:
         log.warning("commitment could not be asked for", error=str(error), **where)
         delay = retry_delay(claim.attempts, rules.first_delay_s, rules.maximum_delay_s)

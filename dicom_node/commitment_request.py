@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from pydicom import Dataset
 from pynetdicom import evt
@@ -19,6 +20,7 @@ from dicom_node.commitment_messages import (
 )
 from dicom_node.errors import NodeError
 from dicom_node.message_turns import MessageTurns
+from dicom_node.withheld import withhold_patient
 
 AnswerReport = Callable[[evt.Event], tuple[int, Dataset | None]]
 
@@ -32,12 +34,14 @@ def request_commitment(
     own_ae_title: str,
     transaction_uid: str,
     references: Sequence[Reference],
+    stored: Path,
     answer_report: AnswerReport,
     wait_s: float,
 ) -> None:
     """Ask over an association of its own, which stays open for `wait_s` seconds to take the report.
 
     A report that comes over it is given to `answer_report`. It may as well come later, over another association.
+    stored: the file of one of the references; a comment of the peer that names its patient is not repeated.
 
     Raises:
         AssociationFailed: the association could not be made.
@@ -54,13 +58,13 @@ def request_commitment(
     with associate(peer, own_ae_title, PROPOSED_CONTEXTS) as association:
         turns = MessageTurns(association)
         association.bind(evt.EVT_N_EVENT_REPORT, take)
-        _ask(association, peer, encode_request(transaction_uid, references))
+        _ask(association, peer, encode_request(transaction_uid, references), stored)
         wait_while_established(association, came, wait_s)
         with turns.turn():  # the answer to a report is on its way before the release
             pass
 
 
-def _ask(association: Association, peer: Peer, information: Dataset) -> None:
+def _ask(association: Association, peer: Peer, information: Dataset, stored: Path) -> None:
     try:
         answer, _ = association.send_n_action(
             information, REQUEST_COMMITMENT, STORAGE_COMMITMENT, WELL_KNOWN_INSTANCE
@@ -71,8 +75,8 @@ def _ask(association: Association, peer: Peer, information: Dataset) -> None:
         raise _refused(peer, "no answer")
     if answer.Status != 0:
         _, meaning = STORAGE_COMMITMENT_SERVICE_CLASS_STATUS.get(answer.Status, ("", "status unknown to the standard"))
-        comment = f" ({answer.ErrorComment})" if answer.get("ErrorComment") else ""
-        raise _refused(peer, f"status 0x{answer.Status:04X}, {meaning}{comment}")
+        comment = withhold_patient(str(answer.get("ErrorComment") or ""), stored)
+        raise _refused(peer, f"status 0x{answer.Status:04X}, {meaning}{f' ({comment})' if comment else ''}")
 
 
 def _refused(peer: Peer, what: str) -> CommitmentRefused:

@@ -78,7 +78,7 @@ def deliver_next(
         return False
     try:
         if claim.state == DeliveryState.STORED:
-            commit_delivery(db, claim, destination, settings, clock, new_uid)
+            commit_delivery(db, claim, destination, settings, results_root, clock, new_uid)
         else:
             _deliver(db, claim, destination, settings, results_root, clock)
     except LostClaim:

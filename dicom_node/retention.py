@@ -10,6 +10,7 @@ import structlog
 from dicom_node.clock import Clock
 from dicom_node.folders import Folders
 from dicom_node.settings import Settings
+from storage.commitment_requests import forget_requests
 from storage.database import Database
 from storage.deletion import Stores, delete_images, delete_results, finish_deletions
 from storage.durable import free_bytes
@@ -18,6 +19,7 @@ from storage.retention import Deletion, Kind, RetentionRules, plan_deletions
 
 GIB = 1024**3
 ACTOR = "retention"
+REQUESTS_KEPT = timedelta(days=30)  # after their end; a transaction UID that comes again later is not known as one
 DELETE = {Kind.IMAGES: delete_images, Kind.RESULTS: delete_results}
 
 log = structlog.get_logger(__name__)
@@ -63,6 +65,7 @@ class Retention:
     def _look(self) -> bool:
         try:
             finish_deletions(self._db, stores_of(self._folders), self._clock())
+            forget_requests(self._db, self._clock() - REQUESTS_KEPT)
         except StorageError as error:
             log.warning("nothing is deleted this time", error=str(error))
             return False

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, or_, select, update
 
 from storage.audit import append
 from storage.database import Database
@@ -154,6 +154,13 @@ def postpone_report(
         connection.execute(update(table).where(*_open(table.c.id == row.id)).values(**values))
         said = {"error": error, "attempts": attempts, "delay_s": delay.total_seconds()}
         _note(connection, row, "commitment-report-postponed", said, now)
+
+
+def forget_requests(db: Database, ended_before: datetime) -> int:
+    """Delete the requests that had ended by then, told or given up; how many. The audit log keeps all of them."""
+    ended = (table.c.state != RequestState.OPEN, table.c.ended_at < ended_before)
+    with db.transaction() as connection:
+        return connection.execute(delete(table).where(*ended)).rowcount
 
 
 def request_overview(db: Database) -> list[RequestOverview]:

@@ -9,6 +9,7 @@ import pytest
 
 from dicom_node.delivery import deliver_next
 from dicom_node.destination_settings import DestinationSettings
+from dicom_node.withheld import WITHHELD
 from storage.audit import entries
 from storage.series import get_series
 from storage.states import DeliveryState, SeriesState
@@ -140,6 +141,19 @@ def test_a_request_that_is_refused_is_made_again(outbox: Outbox, status: int, me
         assert deliver(outbox, archive) == 1
     assert archive.stored == outbox.uids
     assert state(outbox) == SeriesState.DONE
+
+
+@pytest.mark.parametrize(
+    ("comment", "kept"), [("no space left", "(no space left)"), ("cannot keep Phantom, R.", f"({WITHHELD})")]
+)
+def test_the_words_of_a_refusal_are_kept_where_they_do_not_name_the_patient(
+    outbox: Outbox, comment: str, kept: str
+) -> None:
+    with committing_archive("same") as archive:
+        archive.action_status, archive.action_comment = 0x0213, comment
+        deliver(outbox, archive)
+    assert (outbox.row.last_error or "").count(kept) == 1
+    assert "Phantom" not in (outbox.row.last_error or "")
 
 
 def test_an_archive_that_is_down_when_it_is_to_be_asked(outbox: Outbox) -> None:

@@ -1,6 +1,7 @@
 """The stage that deletes what is not to be kept: when it looks, what it does, and what it leaves for the next time."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,13 @@ import pytest
 from dicom_node import retention
 from dicom_node.retention import Retention, rules_of
 from dicom_node.settings import Settings
+from storage.commitment_requests import (
+    CommitmentRequest,
+    due_requests,
+    postpone_report,
+    record_request,
+    request_overview,
+)
 from storage.retention import RetentionRules
 from storage.retention_lock import deletions_held_up
 from tests.support.ended import Template, make_done, spooled
@@ -80,6 +88,21 @@ def test_it_looks_at_once_and_then_every_interval(pipeline: Pipeline) -> None:
     stage.seconds = 60.0
     stage.run()
     assert spooled(pipeline) == []
+
+
+def test_requests_that_ended_long_ago_are_forgotten(pipeline: Pipeline) -> None:
+    asked = CommitmentRequest("1.2.3", "CT1", "192.0.2.7", (("1.2.840", "1.1"),))
+    record_request(pipeline.db, asked, pipeline.clock())
+    (row,) = due_requests(pipeline.db, pipeline.clock())
+    postpone_report(pipeline.db, row, "no connection", timedelta(0), 1, pipeline.clock())
+    stage = Stage(pipeline, interval_s=60.0)
+    pipeline.clock.advance(30 * DAY_S)
+    stage.run()
+    assert len(request_overview(pipeline.db)) == 1
+    pipeline.clock.advance(1)
+    stage.seconds = 60.0
+    stage.run()
+    assert request_overview(pipeline.db) == []
 
 
 def test_all_that_is_due_goes_at_one_look(pipeline: Pipeline, tmp_path: Path) -> None:

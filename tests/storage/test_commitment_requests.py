@@ -10,6 +10,7 @@ from storage.commitment_requests import (
     RequestOverview,
     RequestTaken,
     due_requests,
+    forget_requests,
     postpone_report,
     record_request,
     reported,
@@ -100,3 +101,17 @@ def test_one_requester_cannot_fill_the_database(node: Node, monkeypatch: pytest.
     assert (ct1.waiting, ct2.waiting) == (2, 1)
     assert ct1.oldest_since == node.now
     assert {row.state for row in due_requests(node.db, node.now)} == {RequestState.OPEN}
+
+
+def test_what_has_ended_is_forgotten_in_the_end_and_what_waits_never(node: Node) -> None:
+    for number in (1, 2, 3):
+        record(node, request(f"1.{number}", sender=f"CT{number}"))
+    told, given_up, _ = due_requests(node.db, node.now)
+    reported(node.db, told, {}, [], node.now)
+    postpone_report(node.db, given_up, "no connection", MINUTE, 1, node.now + MINUTE)
+    assert forget_requests(node.db, node.now) == 0
+    assert forget_requests(node.db, node.now + MINUTE) == 1
+    assert [one.calling_ae_title for one in request_overview(node.db)] == ["CT2", "CT3"]
+    assert forget_requests(node.db, node.now + 2 * MINUTE) == 1
+    assert [one.calling_ae_title for one in request_overview(node.db)] == ["CT3"]
+    assert len(node.events("commitment-reported")) == len(node.events("commitment-report-failed")) == 1

@@ -34,11 +34,12 @@ class Asked:
 
 @dataclass
 class CommittingArchive:
-    """What it does is set by `report_over`, `verdict` and `action_status`; what came is kept."""
+    """What it does is set by `report_over`, `verdict`, `action_status` and `action_comment`; what came is kept."""
 
     report_over: Literal["same", "never"] = "never"
     verdict: Callable[[list[Instance]], Verdict] = lambda instances: (instances, [])
     action_status: int = 0x0000
+    action_comment: str = ""
     stored: list[str] = field(default_factory=list)
     asked: list[Asked] = field(default_factory=list)
     answers: list[int | None] = field(default_factory=list)  # to reports over the same association
@@ -62,7 +63,14 @@ class CommittingArchive:
         self.came.set()
         if self.action_status == 0 and self.report_over == "same":
             threading.Thread(target=self._report_back, args=(event.assoc, self.asked[-1]), daemon=True).start()
-        return self.action_status, None
+        return self._answer(), None
+
+    def _answer(self) -> Dataset:
+        answer = Dataset()
+        answer.Status = self.action_status
+        if self.action_comment:
+            answer.ErrorComment = self.action_comment
+        return answer
 
     def report(
         self, port: int, asked: Asked | None = None, *, calling: str = AE_TITLE, called: str = "GLIANET"
