@@ -13,6 +13,7 @@ from dicom_node.eligibility import check_contrast
 from dicom_node.errors import NodeError
 from dicom_node.failures import CANNOT_COMPUTE
 from dicom_node.folders import Folders
+from dicom_node.frames import damage_refused
 from dicom_node.read_series import inspect_series, read_volume
 from dicom_node.reasons import NotAnalysable
 from dicom_node.result_kinds import PROBABILITY, RISK_MAP, RISK_MAP_AS_SEGMENTATION
@@ -131,9 +132,11 @@ def _analyse(
 
 def _read(db: Database, folders: Folders, settings: Settings, claim: SeriesRow) -> Volume:
     spool = Spool(folders.spool)
-    headers = read_headers([spool.absolute(row.path) for row in instance_paths(db, claim.id)])
-    source = inspect_series(headers, settings.selection, settings.assembly, conflicting=claim.conflicting)
-    return read_volume(source)
+    rows = instance_paths(db, claim.id)
+    with damage_refused():
+        headers = read_headers([spool.absolute(row.path) for row in rows])
+        source = inspect_series(headers, settings.selection, settings.assembly, conflicting=claim.conflicting)
+        return read_volume(source)
 
 
 def _find(

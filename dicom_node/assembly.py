@@ -11,6 +11,8 @@ from dicom_node.conflicts import explain_conflict
 from dicom_node.dicom_file import read_headers
 from dicom_node.errors import NodeError
 from dicom_node.folders import Folders
+from dicom_node.frames import damage_refused, read_value
+from dicom_node.legible import check_identifying
 from dicom_node.patients import patient_key, patient_of
 from dicom_node.read_series import SourceSeries, inspect_series
 from dicom_node.reasons import NotAnalysable, Reason
@@ -32,6 +34,7 @@ from storage.states import SeriesState
 LEASE = timedelta(minutes=5)  # far above the seconds that reading some thousand headers takes
 MAXIMUM_ATTEMPTS = 5  # reading headers from the local disk fails for reasons that seldom go away
 RETRY_DELAY = timedelta(seconds=30)
+_UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
 FILES_ASKED = 3  # for the Patient ID; one that can be read is enough
 
 log = structlog.get_logger(__name__)
@@ -51,9 +54,12 @@ def assemble_next(db: Database, spool: Spool, settings: Settings, owner: str, cl
 
 
 def _decide(db: Database, spool: Spool, settings: Settings, claim: SeriesRow, clock: Clock) -> None:
-    said = _patient(db, spool, settings, claim)
+    said: dict[str, object] = {}
     try:
-        headers, source = _inspect(db, spool, settings, claim)
+        with damage_refused():
+            said = _patient(db, spool, settings, claim)
+            headers, source = _inspect(db, spool, settings, claim)
+            urgent = is_urgent(headers[0], settings.selection.urgent)
     except NotAnalysable as refusal:
         refuse(db, claim, str(refusal.reason), refusal.detail, clock(), said)
         log.info(
@@ -65,7 +71,6 @@ def _decide(db: Database, spool: Spool, settings: Settings, claim: SeriesRow, cl
         delay = RETRY_DELAY * 2 ** (claim.attempts - 1)
         postpone(db, claim, str(error), delay, MAXIMUM_ATTEMPTS, clock())
         return
-    urgent = is_urgent(headers[0], settings.selection.urgent)
     accept(db, claim, urgent, {**_describe(source), **said}, clock())
     log.info("series accepted", series=claim.series_instance_uid, **_describe(source))
 
@@ -103,11 +108,14 @@ def _check_identity(headers: Sequence[Dataset], rows: Sequence[InstanceRow], cla
     """The whole header names the instance that the receiver filed, which read only as far as the UIDs.
 
     A data set with its elements out of order or doubled may be read in two ways; its results must not go under
-    another study.
+    another study. Nor under another patient: where one image's Patient ID, name, birth date or sex cannot be read, the
+    series is refused, and the other images do not stand in for it. What else cannot be read, such as the Study Date,
+    the results lack (`encoding.source_attributes`): that is no reason not to look for an aneurysm.
     """
     for header, row in zip(headers, rows, strict=True):
+        check_identifying(header)
         filed = (claim.study_instance_uid, claim.series_instance_uid, row.sop_instance_uid)
-        if (header.get("StudyInstanceUID"), header.get("SeriesInstanceUID"), header.get("SOPInstanceUID")) != filed:
+        if tuple(read_value(header, keyword) for keyword in _UIDS) != filed:
             raise NotAnalysable(Reason.MIXED_SERIES, "an instance's UIDs are not those under which it was received")
 
 

@@ -2,7 +2,6 @@
 
 import socket
 import ssl
-import struct
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -17,11 +16,12 @@ from pynetdicom.presentation import PresentationContext, build_context
 
 from dicom_node.errors import NodeError
 from dicom_node.implementation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from dicom_node.message_guard import LARGEST_INFORMATION, Limits, guard_messages
 from dicom_node.network_library import configure_pynetdicom
 from dicom_node.tls import ANY_NAME, TlsClient, client_context, explain
+from dicom_node.transport import limit_silence, read_in_bulk
 
 MAXIMUM_CONTEXTS = 128  # PS3.8 section 9.3.2.2: odd context IDs from 1 to 255
-TIMEVAL = struct.Struct("ll")  # seconds and microseconds of SO_RCVTIMEO and SO_SNDTIMEO
 _LOOK_S = 0.05  # how often it is seen whether the peer has ended the association
 _MAXIMUM_PDU_BYTES = 131072  # what the peer may send to us; our answers are small
 
@@ -56,9 +56,13 @@ class Peer(Protocol):
 
 
 class AssociationFailed(NodeError):
-    """The peer could not be reached, or rejected, refused or aborted the association."""
+    """The peer could not be reached, or rejected, refused or aborted the association.
 
-    def __init__(self, peer: Peer, what: str, advice: str) -> None:
+    rejection: source and reason (PS3.8 section 9.3.4) where it was rejected.
+    """
+
+    def __init__(self, peer: Peer, what: str, advice: str, rejection: tuple[int, int] | None = None) -> None:
+        self.rejection = rejection
         super().__init__(what, where=describe(peer), retry_helps=True, advice=advice)
 
 
@@ -98,12 +102,6 @@ def wait_while_established(association: Association, came: threading.Event, seco
     while association.is_established and time.monotonic() < until:
         if came.wait(_LOOK_S):
             return
-
-
-def timeval(seconds: float) -> bytes:
-    """A timeout as the kernel takes it."""
-    whole, rest = divmod(seconds, 1)
-    return TIMEVAL.pack(int(whole), int(rest * 1e6))
 
 
 def accepted_contexts(association: Association) -> set[Context]:
@@ -151,7 +149,7 @@ def _connect(
             ext_neg=list(roles),
             evt_handlers=[
                 (evt.EVT_CONN_OPEN, opened.append),
-                (evt.EVT_CONN_OPEN, _limit_sending, [peer.dimse_timeout_s]),
+                (evt.EVT_CONN_OPEN, _guard, [peer.dimse_timeout_s]),
             ],
             tls_args=tls,
         )
@@ -162,14 +160,17 @@ def _connect(
     raise _why_unreachable(peer)
 
 
-def _limit_sending(event: evt.Event, timeout_s: float) -> None:
-    """End the connection to a peer that reads nothing any more, for which pynetdicom would wait for ever.
+def _guard(event: evt.Event, timeout_s: float) -> None:
+    """End the connection to a peer that reads nothing any more, falls silent within a PDU, or sends too much.
 
-    The kernel's timeout, for each piece that is sent; the peer's computer may go on to acknowledge that it has no room.
+    pynetdicom would wait for ever, or take whatever comes; the peer's computer may go on to acknowledge that it has no
+    room.
     """
     connection = event.assoc.dul.socket
-    if connection is not None and connection.socket is not None:
-        connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeval(timeout_s))
+    if connection is not None:
+        read_in_bulk(connection)
+        limit_silence(connection, timeout_s)
+        guard_messages(event.assoc, Limits(data_set=LARGEST_INFORMATION))
 
 
 def _name_of(peer: Peer) -> str:
@@ -192,7 +193,7 @@ def _why_not_established(peer: Peer, association: Association) -> AssociationFai
         reason = (answer.result_source or 0, answer.diagnostic or 0)
         advice = _REJECTION_ADVICE.get(reason, "ask the peer's administrator")
         what = f"association rejected ({answer.result_str.lower()}): {answer.reason_str}"
-        return AssociationFailed(peer, what, advice)
+        return AssociationFailed(peer, what, advice, reason)
     if association.rejected_contexts:
         refused = "; ".join(describe_refusals(association))
         return AssociationFailed(peer, f"refused: {refused}", "have the peer accept these SOP classes")

@@ -16,6 +16,7 @@ from dicom_node.identifiers import is_valid_uid
 STORAGE_COMMITMENT = UID("1.2.840.10008.1.20.1")
 WELL_KNOWN_INSTANCE = UID("1.2.840.10008.1.20.1.1")  # PS3.4 section J.3.5
 PROPOSED_CONTEXTS = tuple((STORAGE_COMMITMENT, syntax) for syntax in (ExplicitVRLittleEndian, ImplicitVRLittleEndian))
+LARGEST_INFORMATION = 4 * 1024**2  # bytes; some 25,000 references, and 2,500 slices are the most that is analysed
 REQUEST_COMMITMENT = 1  # Action Type ID, PS3.4 table J.3-1
 ALL_COMMITTED, SOME_FAILED = 1, 2  # Event Type IDs, PS3.4 table J.3-2
 
@@ -29,7 +30,6 @@ NO_SUCH_ACTION = 0x0123
 NOT_AUTHORISED = 0x0124
 RESOURCE_LIMITATION = 0x0213
 
-LARGEST_INFORMATION = 4 * 1024**2  # bytes; some 25,000 references, and 2,500 slices are the most that is analysed
 
 Reference = tuple[str, str]
 """SOP Class UID and SOP Instance UID."""

@@ -8,9 +8,9 @@ from pydicom import Dataset
 from pynetdicom.events import Event
 
 from dicom_node.commitment_messages import PROCESSING_FAILURE, SUCCESS, InvalidMessage, decode_report
-from dicom_node.retry_delay import retry_delay
+from dicom_node.resend_rules import resend_rules
 from dicom_node.settings import DeliverySettings
-from storage.commitment import CommitmentReport, ReportTaken, ResendRules, take_report
+from storage.commitment import CommitmentReport, ReportTaken, take_report
 from storage.database import Database
 from storage.errors import StorageError
 
@@ -43,7 +43,7 @@ def answer_report(
         failed = {failure.reference[1]: failure.reason for failure in said.failed}
         committed = {uid: sop_class for sop_class, uid in said.committed}
         report = CommitmentReport(said.transaction_uid, sender, address, committed, failed)
-        taken = take_report(db, report, destinations, _resend_rules(rules), now)
+        taken = take_report(db, report, destinations, resend_rules(rules), now)
     except InvalidMessage as error:
         log.warning("commitment report refused", sender=sender, address=address, reason=error.what)
         return error.status, None
@@ -53,11 +53,3 @@ def answer_report(
     counts = {"committed": len(committed), "failed": len(failed)}
     log.info("commitment report", sender=sender, transaction=said.transaction_uid, taken=taken, **counts)
     return _STATUS[taken], None
-
-
-def _resend_rules(rules: DeliverySettings) -> ResendRules:
-    """How often, and after which delay, objects that a destination did not commit to are sent again."""
-    return ResendRules(
-        rules.maximum_attempts,
-        lambda attempts: retry_delay(attempts, rules.first_delay_s, rules.maximum_delay_s),
-    )

@@ -20,7 +20,7 @@ from dicom_node.commitment_messages import (
 )
 from dicom_node.errors import NodeError
 from dicom_node.message_turns import MessageTurns
-from dicom_node.withheld import withhold_patient
+from dicom_node.withheld import read_comment
 
 AnswerReport = Callable[[evt.Event], tuple[int, Dataset | None]]
 
@@ -75,7 +75,7 @@ def _ask(association: Association, peer: Peer, information: Dataset, stored: Pat
         raise _refused(peer, "no answer")
     if answer.Status != 0:
         _, meaning = STORAGE_COMMITMENT_SERVICE_CLASS_STATUS.get(answer.Status, ("", "status unknown to the standard"))
-        comment = withhold_patient(str(answer.get("ErrorComment") or ""), stored)
+        comment = read_comment(answer, stored)
         raise _refused(peer, f"status 0x{answer.Status:04X}, {meaning}{f' ({comment})' if comment else ''}")
 
 

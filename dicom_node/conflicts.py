@@ -1,10 +1,13 @@
 """What two contents of one image differ in, as far as it matters to who reads the report."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from pydicom import Dataset
+from pydicom.tag import Tag
 
 from dicom_node.dicom_file import read_file
+from dicom_node.frames import DAMAGED
 from dicom_node.reasons import NotAnalysable, Reason
 from storage.series import InstanceRow
 from storage.spool import Spool
@@ -46,4 +49,13 @@ def _header(row: InstanceRow, spool: Spool) -> Dataset:
 
 
 def _changed(first: Dataset, again: Dataset) -> Iterator[str]:
-    yield from (keyword for keyword in PATIENT_ATTRIBUTES if str(first.get(keyword, "")) != str(again.get(keyword, "")))
+    yield from (keyword for keyword in PATIENT_ATTRIBUTES if _said(first, keyword) != _said(again, keyword))
+
+
+def _said(header: Dataset, keyword: str) -> str | tuple[str | None, bytes | None]:
+    """What cannot be read is the same only where its bytes are: it may name another patient."""
+    try:
+        return str(header.get(keyword, ""))
+    except DAMAGED:
+        item: Any = header.get_item(Tag(keyword))
+        return item.VR, item.value

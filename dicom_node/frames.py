@@ -2,8 +2,10 @@
 
 import re
 import struct
+import traceback
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,6 +87,24 @@ def list_frames(header: Dataset) -> list[Frame]:
             Reason.HEADER_UNREADABLE, f"{stated} frames are stated, functional groups of {len(own)} are there"
         )
     return [Frame(header, number, (groups, *shared)) for number, groups in enumerate(own, start=1)]
+
+
+@contextmanager
+def damage_refused() -> Iterator[None]:
+    """Whatever pydicom raises at a header within the block refuses the series, and ends no process.
+
+    Values are decoded when they are first looked at, wherever that is. The detail says what was raised and where, for
+    it may be a mistake of this program too, and not what was read.
+
+    Raises:
+        NotAnalysable: what was raised was one of DAMAGED.
+    """
+    try:
+        yield
+    except DAMAGED as error:
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        detail = f"{type(error).__name__} in {place.name}, line {place.lineno}"
+        raise NotAnalysable(Reason.HEADER_UNREADABLE, detail) from error
 
 
 def read_value(dataset: Dataset, keyword: str) -> Any:

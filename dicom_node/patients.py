@@ -6,8 +6,12 @@ from collections.abc import Iterable
 from hashlib import sha256
 from pathlib import Path
 
+from pydicom import Dataset
+
 from dicom_node.dicom_file import read_file
 from dicom_node.errors import NodeError
+from dicom_node.frames import DAMAGED
+from dicom_node.legible import is_legible
 from storage.durable import create_durable
 from storage.errors import explained_os_errors
 
@@ -15,10 +19,15 @@ KEY_BYTES = 32
 UNKNOWN = "unknown"
 
 
-def patient_key(path: Path) -> bytes:
-    """The secret in `path` (mode 0600), made where there is none. Raises StorageError."""
+def make_patient_key(path: Path) -> None:
+    """Make the secret in `path` (mode 0600) where there is none. Raises StorageError."""
     if not path.exists():
         create_durable(path, secrets.token_bytes(KEY_BYTES))
+
+
+def patient_key(path: Path) -> bytes:
+    """The secret in `path`, made where there is none. Raises StorageError."""
+    make_patient_key(path)
     with explained_os_errors(path):
         return path.read_bytes()
 
@@ -36,7 +45,16 @@ def patient_of(files: Iterable[Path], key: bytes) -> str:
     """The hash of the patient in the first of the files that can be read; "unknown" where none can."""
     for file in files:
         try:
-            return hash_patient(str(read_file(file, with_pixels=False).get("PatientID") or ""), key)
+            return _hash_in(read_file(file, with_pixels=False), key)
         except (OSError, NodeError):  # deleted since, or damaged
             continue
     return UNKNOWN
+
+
+def _hash_in(header: Dataset, key: bytes) -> str:
+    """Of a Patient ID that is no text it is not known whose it is: neither a number that its bytes happen to make, nor
+    the patient of the next image, which may be another one."""
+    try:
+        return hash_patient(str(header.get("PatientID") or ""), key) if is_legible(header, "PatientID") else UNKNOWN
+    except DAMAGED:
+        return UNKNOWN

@@ -23,7 +23,9 @@ from dicom_node.encoding.encode_results import (
 )
 from dicom_node.errors import NodeError
 from dicom_node.folders import Folders
+from dicom_node.frames import DAMAGED
 from dicom_node.identifiers import analysis_fingerprint, digest_of_instances
+from dicom_node.legible import check_identifying
 from dicom_node.read_series import inspect_series
 from dicom_node.reasons import REASONS, NotAnalysable, Reason
 from dicom_node.result_kinds import PROBABILITY, RISK_MAP, RISK_MAP_AS_SEGMENTATION, SEGMENTATIONS, STATEMENTS
@@ -47,7 +49,7 @@ LEASE = timedelta(minutes=10)  # reading, drawing and checking 1,300 slices with
 MAXIMUM_ATTEMPTS = 3
 """At the last one, each kind of result stands for itself: one that fails no longer holds up the others."""
 UNSERVED = "what it is to be told could not be made; look at the reason, then `dicom-node reanalyse` the series"
-UNENCODABLE = (NodeError, GliaNetError, StorageError, OSError, ValueError, RuntimeError, MemoryError)
+UNENCODABLE = (NodeError, GliaNetError, StorageError, OSError, RuntimeError, MemoryError, *DAMAGED)
 RETRY_DELAY = timedelta(seconds=30)
 
 Kept = TypeVar("Kept")
@@ -208,10 +210,13 @@ def _is_reported(reason: Reason, settings: Settings, earlier: Earlier) -> bool:
 
 
 def _readable_headers(paths: Iterable[Path]) -> Iterator[Dataset]:
-    """A damaged image may be the very reason of the refusal; the others name patient and study."""
+    """A damaged image may be the very reason of the refusal; the others name patient and study, and where none does
+    nobody is told: a report under a patient who may be another one would be worse."""
     for path in paths:
         try:
-            yield from read_headers([path])
+            (header,) = read_headers([path])
+            check_identifying(header)
+            yield header
         except NotAnalysable as error:
             log.info("image left out of the report", path=str(path), error=str(error))
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from pynetdicom.association import Association
 from pynetdicom.status import STORAGE_SERVICE_CLASS_STATUS
 
-from dicom_node.withheld import withhold_patient
+from dicom_node.withheld import read_comment
 
 _LAST_MESSAGE_ID = 65535  # VR US
 
@@ -62,5 +62,4 @@ def store_file(association: Association, path: Path, number: int) -> StoreAnswer
         return StoreAnswer(None, "")
     if "Status" not in answer:
         return StoreAnswer(None, "")
-    comment = str(answer.get("ErrorComment", "")).strip()
-    return StoreAnswer(int(answer.Status), withhold_patient(comment, path))
+    return StoreAnswer(int(answer.Status), read_comment(answer, path))

@@ -1,16 +1,17 @@
 """Storage commitment as others ask it of this node (PS3.4 annex J): what was asked, and whether they were told.
 
 A request is written down before it is answered, so that nothing that was accepted is forgotten. What is told is
-looked up when it is told.
+looked up when it is told. Of a request that has ended its transaction UID is kept, for it is not to come again; which
+instances it named is forgotten.
 """
 
+import json
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, or_, select, update
 
 from storage.audit import append
 from storage.database import Database
@@ -19,6 +20,10 @@ from storage.schema import series
 from storage.states import RequestState
 
 LARGEST_BACKLOG = 100_000  # instances that one requester's waiting requests may name in all; some 13 MB
+LARGEST_BACKLOG_OF_ALL = 10 * LARGEST_BACKLOG  # the same, of all requesters together
+MOST_WAITING = 10_000  # requests of one requester; scanners that ask for each image alone have some thousands
+MOST_ROWS = 10 * MOST_WAITING  # of all requesters, waiting or ended; some 30 MB beside the instances
+DUE_AT_ONCE = 100  # requests that are read together
 
 
 class RequestTaken(StrEnum):
@@ -42,13 +47,12 @@ class CommitmentRequest:
 
 @dataclass(frozen=True)
 class RequestRow:
-    """A request as it stands in the database."""
+    """A request as it stands in the database, without its instances."""
 
     id: int
     transaction_uid: str
     calling_ae_title: str
     address: str
-    instances: list[list[str]]
     state: RequestState
     duplicate: bool
     attempts: int
@@ -56,6 +60,9 @@ class RequestRow:
     last_error: str | None
     received_at: datetime
     ended_at: datetime | None
+
+
+_COLUMNS = tuple(table.c[field.name] for field in fields(RequestRow))
 
 
 @dataclass(frozen=True)
@@ -86,18 +93,45 @@ def record_request(db: Database, request: CommitmentRequest, now: datetime) -> R
 
 
 def _judge(connection: Connection, request: CommitmentRequest) -> RequestTaken:
-    query = select(table).where(table.c.transaction_uid == request.transaction_uid)
-    known = [_row(one) for one in connection.execute(query)]
-    asked = [list(pair) for pair in request.instances]
-    for row in known:
-        same = (row.calling_ae_title, row.instances) == (request.calling_ae_title, asked)
-        if same and row.state == RequestState.OPEN:
-            return RequestTaken.REPEATED
-    named = select(func.coalesce(func.sum(func.json_array_length(table.c.instances)), 0))
-    waiting = named.where(*_open(table.c.calling_ae_title == request.calling_ae_title))
-    if connection.execute(waiting).scalar_one() + len(asked) > LARGEST_BACKLOG:
+    if _waits_already(connection, request):
+        return RequestTaken.REPEATED
+    if not _has_room(connection, request):
         return RequestTaken.TOO_MANY
-    return RequestTaken.DUPLICATE if known else RequestTaken.NEW
+    same = table.c.transaction_uid == request.transaction_uid
+    known = connection.execute(select(table.c.id).where(same).limit(1)).first()
+    return RequestTaken.NEW if known is None else RequestTaken.DUPLICATE
+
+
+def _waits_already(connection: Connection, request: CommitmentRequest) -> bool:
+    """Whether the requester has asked the same before; the database compares, and nothing is read."""
+    mine = (
+        table.c.transaction_uid == request.transaction_uid,
+        table.c.calling_ae_title == request.calling_ae_title,
+    )
+    same = _open(*mine, table.c.instances == _pairs(request))
+    return connection.execute(select(table.c.id).where(*same).limit(1)).first() is not None
+
+
+def _has_room(connection: Connection, request: CommitmentRequest) -> bool:
+    """Whether what waits, of the requester and of all, leaves room for one more request."""
+    mine = table.c.calling_ae_title == request.calling_ae_title
+    instances = func.json_array_length(table.c.instances)
+    query = select(
+        func.count().filter(mine),
+        func.count(),
+        func.coalesce(func.sum(instances).filter(mine), 0),
+        func.coalesce(func.sum(instances), 0),
+    ).where(*_open())
+    (my_rows, rows, my_instances, all_instances) = connection.execute(query).one()
+    more = len(request.instances)
+    too_many_rows = my_rows >= MOST_WAITING or rows >= MOST_ROWS
+    return not (
+        too_many_rows or my_instances + more > LARGEST_BACKLOG or all_instances + more > LARGEST_BACKLOG_OF_ALL
+    )
+
+
+def _pairs(request: CommitmentRequest) -> list[list[str]]:
+    return [list(pair) for pair in request.instances]
 
 
 def _open(*conditions: ColumnElement[bool]) -> tuple[ColumnElement[bool], ...]:
@@ -105,12 +139,13 @@ def _open(*conditions: ColumnElement[bool]) -> tuple[ColumnElement[bool], ...]:
 
 
 def _insert(connection: Connection, request: CommitmentRequest, duplicate: bool, now: datetime) -> None:
+    _forget_oldest(connection)
     connection.execute(
         insert(table).values(
             transaction_uid=request.transaction_uid,
             calling_ae_title=request.calling_ae_title,
             address=request.address,
-            instances=[list(pair) for pair in request.instances],
+            instances=_pairs(request),
             state=RequestState.OPEN,
             duplicate=duplicate,
             attempts=0,
@@ -119,11 +154,44 @@ def _insert(connection: Connection, request: CommitmentRequest, duplicate: bool,
     )
 
 
-def due_requests(db: Database, now: datetime) -> list[RequestRow]:
-    """The requests whose report is due, oldest first."""
-    due = _open(or_(table.c.not_before.is_(None), table.c.not_before <= now))
+def _forget_oldest(connection: Connection) -> None:
+    """Delete of the requests that have ended those asked first, as many as make room for one more row."""
+    rows = connection.execute(select(func.count()).select_from(table)).scalar_one()
+    if rows < MOST_ROWS:
+        return
+    ended = select(table.c.id).where(table.c.state != RequestState.OPEN).order_by(table.c.id)
+    connection.execute(delete(table).where(table.c.id.in_(ended.limit(rows - MOST_ROWS + 1))))
+
+
+def due_requests(
+    db: Database, now: datetime, after: int = 0, left_out: Collection[str] = frozenset()
+) -> list[RequestRow]:
+    """The next DUE_AT_ONCE requests whose report is due, oldest first.
+
+    after: the id of the last one that was given before. left_out: AE titles that are not to be told now.
+    """
+    titles = func.json_each(json.dumps(sorted(left_out))).table_valued("value")  # more than a statement's variables
+    due = _open(
+        or_(table.c.not_before.is_(None), table.c.not_before <= now),
+        table.c.id > after,
+        table.c.calling_ae_title.not_in(select(titles.c.value)),
+    )
+    query = select(*_COLUMNS).where(*due).order_by(table.c.id).limit(DUE_AT_ONCE)
     with db.read() as connection:
-        return [_row(one) for one in connection.execute(select(table).where(*due).order_by(table.c.id))]
+        return [RequestRow(**one._asdict()) for one in connection.execute(query)]
+
+
+def newest_request(db: Database) -> int:
+    """The id of the request that was written down last; 0 where there is none."""
+    with db.read() as connection:
+        return connection.execute(select(func.coalesce(func.max(table.c.id), 0))).scalar_one()
+
+
+def request_instances(db: Database, row: RequestRow) -> list[tuple[str, str]]:
+    """The instances that a waiting request names: pairs of SOP Class UID and SOP Instance UID."""
+    with db.read() as connection:
+        found = connection.execute(select(table.c.instances).where(table.c.id == row.id)).scalar_one()
+    return [(sop_class_uid, sop_instance_uid) for sop_class_uid, sop_instance_uid in found]
 
 
 def reported(
@@ -198,7 +266,7 @@ def _end(
     **values: object,
 ) -> None:
     with db.transaction() as connection:
-        ended = {"state": to, "ended_at": now, "not_before": None, **values}
+        ended = {"state": to, "ended_at": now, "not_before": None, "instances": [], **values}
         changed = connection.execute(update(table).where(*_open(table.c.id == row.id)).values(**ended))
         if changed.rowcount == 1:
             _note(connection, row, event, detail, now, series_instance_uid)
@@ -214,7 +282,3 @@ def _note(
 ) -> None:
     said = {"transaction_uid": row.transaction_uid, "requester": row.calling_ae_title, **detail}
     append(connection, event, now, series_instance_uid=series_instance_uid, actor="receiver", detail=said)
-
-
-def _row(found: Row[Any]) -> RequestRow:
-    return RequestRow(**found._asdict())

@@ -166,7 +166,10 @@ def _open(connection: Connection, first: ReceivedInstance, now: datetime) -> Ser
 
 
 def _reopen(connection: Connection, row: SeriesRow, late: ReceivedInstance, now: datetime) -> SeriesRow:
+    """The audit row names the first sender of the series where another one re-opens it."""
     said = {"sop_instance_uid": late.sop_instance_uid, "sender_address": late.address}
+    if row.sender_ae_title != late.calling_ae_title:
+        said["first_sender"] = row.sender_ae_title
     begin_revision(connection, row, "series-reopened", said, late.calling_ae_title, now)
     return require_series(connection, row.series_instance_uid)
 

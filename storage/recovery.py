@@ -5,17 +5,19 @@ from datetime import datetime, timedelta
 from sqlalchemy import Column, ColumnElement, Connection, or_, select, update
 
 from storage.audit import append
+from storage.commitment import ResendRules
 from storage.database import Database
-from storage.delivery_moves import change_delivery, note_delivery, read_deliveries
+from storage.delivery_moves import change_delivery, note_delivery, read_deliveries, rest_or_fail
 from storage.moves import change_series, fail_series, note
-from storage.rows import SeriesRow, series_row
+from storage.rows import DeliveryRow, SeriesRow, series_row
 from storage.schema import audit, deliveries, series
 from storage.series import require_series
-from storage.states import SeriesState
+from storage.states import OPEN_DELIVERY_STATES, SeriesState
 
 ACTOR = "node"
 WORKER_CRASHED = "worker-crashed"
 TIME_LIMIT = "time-limit"
+AS_BY_DEFAULT = ResendRules(48, lambda _attempts: timedelta(seconds=30))  # as [delivery] has it
 
 
 def release_leases(
@@ -26,6 +28,7 @@ def release_leases(
     maximum_crashes: int = 3,
     *,
     overtime: bool = False,
+    resend: ResendRules = AS_BY_DEFAULT,
 ) -> list[str]:
     """Free what a process held that is gone; the UIDs of the series that were worked on or delivered.
 
@@ -33,13 +36,14 @@ def release_leases(
     its end, every owner of a kind ("worker:"); None is everybody, for the start of a node. The interrupted
     attempt does not count as one. With `crashed`, a series that was worked on counts a crash, and fails for
     the reason "worker-crashed" at `maximum_crashes`; "time-limit" where this time, with `overtime`, the process
-    was ended because it had worked on it for too long.
+    was ended because it had worked on it for too long. A delivery that was under way when its process crashed has
+    failed once more, as `resend` has it: a destination whose answers end the process is not asked for ever.
     """
     with db.transaction() as connection:
         held = _held_series(connection, owner_prefix)
         for row in held:
             _release_series(connection, row, now, crashed, maximum_crashes, overtime)
-        sending = _release_deliveries(connection, owner_prefix, now)
+        sending = _release_deliveries(connection, owner_prefix, now, resend if crashed else None)
     return list(dict.fromkeys([*(row.series_instance_uid for row in held), *sending]))
 
 
@@ -74,13 +78,26 @@ def _release_series(
         fail_series(connection, freed, code, reason, actor=ACTOR, now=now)
 
 
-def _release_deliveries(connection: Connection, owner_prefix: str | None, now: datetime) -> list[str]:
+def _release_deliveries(
+    connection: Connection, owner_prefix: str | None, now: datetime, resend: ResendRules | None
+) -> list[str]:
+    """resend: where the owner crashed."""
     held = read_deliveries(connection, _owned_by(deliveries.c.lease_owner, owner_prefix))
     for row in held:
-        attempts = max(0, row.attempts - 1)
-        change_delivery(connection, row, lease_owner=None, lease_expires_at=None, attempts=attempts)
-        note_delivery(connection, row, "lease-released", {"owner": row.lease_owner}, actor=ACTOR, now=now)
+        detail = {"owner": row.lease_owner, "crashed": resend is not None}
+        note_delivery(connection, row, "lease-released", detail, actor=ACTOR, now=now)
+        if resend is None or row.state not in OPEN_DELIVERY_STATES:
+            attempts = max(0, row.attempts - 1)
+            change_delivery(connection, row, lease_owner=None, lease_expires_at=None, attempts=attempts)
+        else:
+            _count_crash(connection, row, now, resend)
     return [row.series_instance_uid for row in held]
+
+
+def _count_crash(connection: Connection, row: DeliveryRow, now: datetime, resend: ResendRules) -> None:
+    error = "the process that delivered it died before the destination had answered"
+    delay, tries = resend.delay_after(row.attempts), resend.maximum_attempts
+    rest_or_fail(connection, row, error, delay, tries, actor=ACTOR, now=now)
 
 
 def newest_time(db: Database) -> datetime | None:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 
 import structlog
+from sqlalchemy.exc import OperationalError
 
 from dicom_node.atna.cursor import find_position, read_marks, thinned, write_marks
 from dicom_node.atna.events import TELLERS, tell, tell_in_short
@@ -26,7 +27,7 @@ from dicom_node.settings import Settings
 from storage.audit import AuditEntry, entries_after, record
 from storage.audit_head import RowMark
 from storage.database import Database
-from storage.errors import StorageError
+from storage.errors import StorageError, UnreadableRow
 
 BATCH_ROWS = 100  # at most some 300 messages of 2 KiB over one connection
 PAUSE_S = 1.0  # between two connections: rows that come together go together
@@ -103,10 +104,15 @@ class Follower:
         return [one for row in rows for one in self._encoded(narrator, row)]
 
     def _encoded(self, narrator: Narrator, row: AuditEntry) -> list[bytes]:
-        """A row that cannot be told in full is told in short: it must not hold up those behind it."""
+        """A row that cannot be told in full is told in short: it must not hold up those behind it.
+
+        But for a database that does not answer now: the same row is told in full later.
+        """
         try:
             return [syslog_message(one, self._reporter.host) for one in tell(narrator, row)]
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is of this row
+            if isinstance(error, (StorageError, OperationalError)) and not isinstance(error, UnreadableRow):
+                raise
             log.exception("an audit row cannot be told in full", row=row.number)
             return [syslog_message(tell_in_short(narrator, row, type(error).__name__), self._reporter.host)]
 

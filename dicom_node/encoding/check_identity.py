@@ -14,6 +14,7 @@ from dicom_node.encoding.part10 import EncodedObject
 from dicom_node.errors import NodeError
 from dicom_node.frames import DAMAGED
 from dicom_node.identifiers import is_valid_uid
+from dicom_node.legible import IDENTIFYING, is_legible
 
 SOURCE_UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "FrameOfReferenceUID")
 
@@ -99,8 +100,11 @@ def _check_patient_and_study(dataset: Dataset, source: Dataset, where: str) -> N
 
 
 def comparable(dataset: Dataset, keyword: str) -> object:
-    """The value in a form that does not depend on how it was read; absent and empty are the same."""
-    if keyword not in dataset:
+    """The value in a form that does not depend on how it was read; absent and empty are the same.
+
+    So is what is not written as what it is, but for what identifies the patient and the study.
+    """
+    if keyword not in dataset or not (keyword in IDENTIFYING or is_legible(dataset, keyword)):
         return None
     try:
         element = dataset[keyword]

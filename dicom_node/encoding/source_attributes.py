@@ -18,13 +18,10 @@ from dicom_node.encoding.copied_attributes import (
 )
 from dicom_node.errors import NodeError
 from dicom_node.frames import DAMAGED
+from dicom_node.legible import TEXT_VRS, check_identifying, is_legible
 
 IDENTIFIERS = ("SOPClassUID", "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
 
-# VRs that hold text, whose bytes are the same in every transfer syntax (PS3.5 section 6.2).
-TEXT_VRS = frozenset(
-    ("AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "LT", "PN", "SH", "ST", "TM", "UC", "UI", "UR", "UT")
-)
 
 
 def copy_patient_and_study(source: Dataset, result: Dataset) -> None:
@@ -32,11 +29,18 @@ def copy_patient_and_study(source: Dataset, result: Dataset) -> None:
 
     Whatever `result` had of them is dropped; type 2 attributes that the source lacks are empty. Nothing is
     corrected or even interpreted: a value that the standard would not allow is the source's, and the study
-    must stay one. An empty Specific Character Set (type 1C) says what an absent one says, and is left out.
+    must stay one. An empty Specific Character Set (type 1C) says what an absent one says, and is left out. So is what
+    is not written as what it is (`legible`), for nobody can say what it would say.
+
+    Raises:
+        NotAnalysable: that is so of an attribute that identifies the patient or the study.
     """
+    check_identifying(source)
     for keyword in COPIED_ATTRIBUTES:
         if keyword in result:
             delattr(result, keyword)
+        if not is_legible(source, keyword):
+            continue
         if keyword in source and not (keyword in READING_ATTRIBUTES and source[keyword].is_empty):
             _copy_element(source, result, keyword)
     for keyword in REQUIRED_ATTRIBUTES:
@@ -72,7 +76,7 @@ def _copy_element(source: Dataset, result: Dataset, keyword: str) -> None:
 def stated(header: Dataset, keyword: str) -> Any:
     """The value of an attribute that only helps the reader; None where it is absent, empty or unreadable."""
     try:
-        value = header.get(keyword)
+        value = header.get(keyword) if is_legible(header, keyword) else None
     except DAMAGED:
         return None
     return None if value == "" else value

@@ -12,7 +12,7 @@ from pydicom.valuerep import DA, DT, TM
 from dicom_node.codes import PROCESSING_EQUIPMENT
 from dicom_node.encoding.context import MANUFACTURER, RESEARCH_USE, ResultContext
 from dicom_node.encoding.sentences import list_entry
-from dicom_node.encoding.source_attributes import copy_patient_and_study
+from dicom_node.encoding.source_attributes import copy_patient_and_study, stated
 
 
 def stamp_result(result: Dataset, source: Dataset, context: ResultContext) -> None:
@@ -33,7 +33,7 @@ def local_time(source: Dataset, context: ResultContext) -> datetime:
 
 def _offset_of(source: Dataset) -> tzinfo | None:
     """The zone of the source's dates and times (PS3.3 C.12.1.1.8: &ZZXX), where it says one."""
-    match = fullmatch(r"([+-])(\d\d)(\d\d)", str(source.get("TimezoneOffsetFromUTC") or "").strip())
+    match = fullmatch(r"([+-])(\d\d)(\d\d)", str(stated(source, "TimezoneOffsetFromUTC") or "").strip())
     if match is None:
         return None
     offset = timedelta(hours=int(match[2]), minutes=int(match[3]))

@@ -21,7 +21,7 @@ from dicom_node.receiver.contexts import STORAGE_SOP_CLASSES
 from dicom_node.receiver.gate import Gate
 from dicom_node.receiver.registrar import AuditNote, Registrar
 from dicom_node.remote_settings import RemoteSettings
-from dicom_node.remotes import Caller, why_refused
+from dicom_node.remotes import Caller, plain_address, why_refused
 from dicom_node.tls import SecuredPeer, secured_peer
 
 STORED, DUPLICATES, CONFLICTS, REFUSED, ECHOES = "stored", "duplicates", "conflicts", "refused", "echoes"
@@ -120,8 +120,12 @@ class AssociationBook:
             "called_ae_title": request.called_ae_title,
         }
         why = {"why": self._objections[event.assoc]} if event.assoc in self._objections else {}
+        if _is_own_question(event.assoc, request):
+            return
         log.warning("association rejected", reason=answer.reason_str, **sender, **why)
-        if answer.result != _PERMANENT or self._welcome.gate.rejected(sender["address"]):
+        gate = self._welcome.gate
+        told = gate.rejected if answer.result == _PERMANENT else gate.deferred
+        if told(sender["address"]):
             said = {"result": answer.result_str, "reason": answer.reason_str}
             detail = {**sender, **said, **why, **self._secured_by(event.assoc)}
             self._registrar.note(AuditNote("association-rejected", sender["calling_ae_title"], detail))
@@ -150,6 +154,20 @@ class AssociationBook:
             note = AuditNote("association-accepted", association.requestor.ae_title, detail)
             self._registrar.note(note)
         self._registrar.flush()
+
+
+def _is_own_question(association: Association, request: A_ASSOCIATE) -> bool:
+    """Whether this machine asks whether the node answers (`dicom-node status`); the rejection is the answer.
+
+    A monitor asks every minute: rows of it would bury those of strangers, and shut out who else is at this address.
+    """
+    own = association.ae.ae_title
+    if {request.calling_ae_title, request.called_ae_title} != {own}:
+        return False
+    address = plain_address(association.requestor.address)
+    here = address.is_loopback or association.requestor.address == association.acceptor.address
+    proposed = {context.abstract_syntax for context in association.requestor.requested_contexts}
+    return here and proposed == {VERIFICATION}
 
 
 def sender_of(association: Association) -> dict[str, str]:

@@ -18,7 +18,15 @@ from dicom_node.receiver.commitment_sending import send_report, send_report_back
 from dicom_node.receiver.registrar import Registrar
 from dicom_node.retry_delay import retry_delay
 from dicom_node.settings import Settings
-from storage.commitment_requests import RequestRow, due_requests, postpone_report, reported
+from dicom_node.time_limit import StepTimes
+from storage.commitment_requests import (
+    RequestRow,
+    due_requests,
+    newest_request,
+    postpone_report,
+    reported,
+    request_instances,
+)
 from storage.database import Database
 from storage.errors import StorageError
 from storage.spool import Spool
@@ -26,6 +34,9 @@ from storage.spool import Spool
 LOOK_S = 1.0  # how often it looks for reports that have become due
 WRITTEN_WITHIN_S = 10.0  # what was received before somebody asked has its row by then, or the answer waits
 CLOSE_WITHIN_S = 5.0
+TIMEOUTS_OF_A_REPORT = 10
+"""Its turn, connecting and once more to explain a failure, TLS, association, answer and release, over one or the other
+association: each ends within a timeout."""
 NAMED = 100  # failures that the audit row names one by one
 _LAST_MESSAGE_ID = 65535  # VR US
 
@@ -59,6 +70,7 @@ class Reporter:
         self._clock = clock
         self._asked_over: WeakValueDictionary[tuple[str, str], MessageTurns] = WeakValueDictionary()
         self._message_ids = count(1)
+        self._reporting, self._telling = StepTimes(), StepTimes()
         self._bell = threading.Event()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="reporter", daemon=True)
@@ -66,8 +78,20 @@ class Reporter:
 
     @property
     def alive(self) -> bool:
-        """Whether it still works; an error that it does not know ends it."""
-        return self._thread.is_alive()
+        """Whether it still works: an error that it does not know ends it, and a peer or a disk may hold it up for ever.
+
+        Then nobody would be reported to any more. Whoever looks here has it start afresh, with its process.
+        """
+        return self._thread.is_alive() and not self._hangs
+
+    @property
+    def _hangs(self) -> bool:
+        """Reading the instances of a request takes as long as they are many: [node] maximum_step_s bounds that."""
+        on_the_disk_s, with_the_peer_s = self._reporting.longest_s(), self._telling.longest_s()
+        late = with_the_peer_s > _telling_limit_s(self._settings) or on_the_disk_s > self._settings.node.maximum_step_s
+        if late:
+            log.error("a commitment report hangs", seconds=round(on_the_disk_s), with_the_peer=round(with_the_peer_s))
+        return late
 
     def asked(self, transaction_uid: str, association: Association) -> None:
         """A request that is in the database came over the association, which may take the report."""
@@ -86,27 +110,38 @@ class Reporter:
         while not self._closing.is_set():
             self._bell.clear()
             try:
-                self._report_all(due_requests(self._db, self._clock()))
+                self._report_all()
             except StorageError as error:
                 log.error("storage does not answer; reports are tried again", error=str(error))
             self._bell.wait(LOOK_S)
 
-    def _report_all(self, due: Sequence[RequestRow]) -> None:
-        """Of a requester that does not answer the rest is left for later: others are not to wait for it each time."""
-        silent: set[str] = set()
-        for row in due:
-            if self._closing.is_set():
-                return
-            if row.calling_ae_title not in silent and not self._report(row):
-                silent.add(row.calling_ae_title)
+    def _report_all(self) -> None:
+        """All that is due by now, oldest first, some at a time; what is asked meanwhile waits for the next time.
+
+        Of a requester that does not answer the rest is left for later: others are not to wait for it each time.
+        """
+        now, newest, last, silent = self._clock(), newest_request(self._db), 0, set[str]()
+        while due := due_requests(self._db, now, last, silent):
+            for row in due:
+                if self._closing.is_set() or row.id > newest:
+                    return
+                if row.calling_ae_title not in silent and not self._report(row):
+                    silent.add(row.calling_ae_title)
+            last = due[-1].id
 
     def _report(self, row: RequestRow) -> bool:
         """Whether there is nothing to wait for; what went wrong is noted."""
+        with self._reporting.step(self._thread.name):
+            return self._report_or_say_why_not(row)
+
+    def _report_or_say_why_not(self, row: RequestRow) -> bool:
         try:
-            self._open_association(row)  # before anything is read: while it is busy this comes again and again
+            with self._telling.step(self._thread.name):
+                self._open_association(row)  # before anything is read: while it is busy this comes again and again
             self._check_written()
             verdict = self._judge(row)
-            how = self._tell(row, Report(row.transaction_uid, verdict.committed, verdict.failed))
+            with self._telling.step(self._thread.name):
+                how = self._tell(row, Report(row.transaction_uid, verdict.committed, verdict.failed))
         except Busy:
             return True
         except NodeError as error:
@@ -131,7 +166,7 @@ class Reporter:
             raise NodeError("what was received has no row yet", where="database", retry_helps=True)
 
     def _judge(self, row: RequestRow) -> Verdict:
-        references = [(sop_class, uid) for sop_class, uid in row.instances]
+        references = request_instances(self._db, row)
         return refuse_all(references) if row.duplicate else judge_instances(self._db, self._spool, references)
 
     def _tell(self, row: RequestRow, report: Report) -> str:
@@ -178,3 +213,11 @@ class Reporter:
         delay = retry_delay(row.attempts + 1, rules.first_delay_s, rules.maximum_delay_s)
         log.warning("commitment report postponed", requester=row.calling_ae_title, error=error)
         postpone_report(self._db, row, error, delay, rules.maximum_attempts, self._clock())
+
+
+def _telling_limit_s(settings: Settings) -> float:
+    """The longest that telling a peer can take where every timeout holds."""
+    receiver = settings.receiver
+    timeouts = [receiver.acse_timeout_s, receiver.dimse_timeout_s, receiver.network_timeout_s]
+    timeouts += [timeout for one in settings.destinations for timeout in (one.connect_timeout_s, one.dimse_timeout_s)]
+    return TIMEOUTS_OF_A_REPORT * max(timeouts)

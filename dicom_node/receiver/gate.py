@@ -34,6 +34,7 @@ class _Visitor:
     shut_since: datetime | None = None
     unheard: int = 0
     unwritten: int = 0
+    deferrals: int = 0
     known: bool = False
 
 
@@ -81,6 +82,13 @@ class Gate:
                 log.warning("too many rejections", address=address, shut_out=not visitor.known, seconds=SHUT_S)
             return True
 
+    def deferred(self, address: str) -> bool:
+        """A caller from there was rejected for the moment; whether that gets an audit row."""
+        with self._lock:
+            visitor = self._visit(address)
+            visitor.deferrals += 1
+            return visitor.deferrals <= FREE_REJECTIONS
+
     def look_around(self, *, closing: bool = False) -> None:
         """Write the row of each address whose time has passed; when closing, of every one.
 
@@ -104,7 +112,7 @@ class Gate:
         if visitor.shut_until is not None and not self._is_shut(visitor):
             self._close(site, visitor)
         if now >= visitor.window_ends:
-            visitor.window_ends, visitor.rejections = now + WINDOW_S, 0
+            visitor.window_ends, visitor.rejections, visitor.deferrals = now + WINDOW_S, 0, 0
         self._forget()
         return visitor
 

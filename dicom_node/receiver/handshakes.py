@@ -10,10 +10,10 @@ from pathlib import Path
 
 import structlog
 
-from dicom_node.receiver.transport import hang_up
 from dicom_node.tls import server_context
 from dicom_node.tls_files import TlsError
 from dicom_node.tls_settings import TlsSettings
+from dicom_node.transport import hang_up
 
 log = structlog.get_logger(__name__)
 

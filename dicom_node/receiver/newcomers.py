@@ -7,7 +7,7 @@ import structlog
 from pynetdicom import evt
 from pynetdicom.association import Association
 
-from dicom_node.receiver.transport import hang_up
+from dicom_node.transport import hang_up
 
 log = structlog.get_logger(__name__)
 

@@ -37,13 +37,14 @@ def reconcile(db: Database, spool: Spool, announced_count_tags: Sequence[int], c
 def _read_all(spool: Spool, paths: Sequence[str], tags: Sequence[int]) -> Iterator[ReceivedInstance]:
     for path in paths:
         try:
-            yield _read(spool.absolute(path), path, tags)
+            yield read_spooled(spool.absolute(path), path, tags)
         except (UnreadableDataSet, OSError, *DAMAGED) as error:
             what = error.what if isinstance(error, UnreadableDataSet) else type(error).__name__
             log.error("spooled file cannot be read; it is left where it is", path=path, error=what)
 
 
-def _read(file: Path, path: str, tags: Sequence[int]) -> ReceivedInstance:
+def read_spooled(file: Path, path: str, tags: Sequence[int]) -> ReceivedInstance:
+    """What a file of the spool tells of itself. Raises UnreadableDataSet, OSError, or one of DAMAGED."""
     meta, offset = split_dataset(file)
     data_set = file.read_bytes()[offset:]
     identity = identify_instance(data_set, meta.TransferSyntaxUID, tags)

@@ -63,7 +63,8 @@ class Registrar:
         self._patience_s = patience_s
         self._places = threading.BoundedSemaphore(places)
         self._waiting: deque[ReceivedInstance | AuditNote] = deque()
-        self._unwritten = 0
+        self._put_so_far = 0
+        self._written = 0  # of these, in their order
         self._changed = threading.Condition()
         self._flushing = False
         self._closing = threading.Event()
@@ -105,23 +106,24 @@ class Registrar:
             self._changed.notify_all()
 
     def wait_until_written(self, timeout_s: float) -> bool:
-        """Wait until nothing waits any more; whether that was so in time."""
+        """Wait until what waits now is written, whatever comes meanwhile; whether that was so in time."""
         self.flush()
         with self._changed:
-            return self._changed.wait_for(lambda: self._unwritten == 0, timeout_s)
+            last = self._put_so_far
+            return self._changed.wait_for(lambda: self._written >= last, timeout_s)
 
     def close(self, timeout_s: float = 30.0) -> None:
         """Write what waits and end."""
         self._closing.set()
         self.flush()
         self._thread.join(timeout_s)
-        if self._unwritten:
-            log.error("entries are left for the next start", entries=self._unwritten)
+        if unwritten := self._put_so_far - self._written:
+            log.error("entries are left for the next start", entries=unwritten)
 
     def _put(self, entry: ReceivedInstance | AuditNote) -> None:
         with self._changed:
             self._waiting.append(entry)
-            self._unwritten += 1
+            self._put_so_far += 1
             self._changed.notify_all()
 
     def _run(self) -> None:
@@ -129,7 +131,7 @@ class Registrar:
             if not self._write_in_the_end(batch):
                 return
             with self._changed:
-                self._unwritten -= len(batch)
+                self._written += len(batch)
                 self._changed.notify_all()
             self._places.release(len(batch))
 

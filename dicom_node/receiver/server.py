@@ -14,6 +14,7 @@ from dicom_node.clock import system_clock
 from dicom_node.errors import NodeError
 from dicom_node.folders import Folders
 from dicom_node.implementation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from dicom_node.message_guard import Gathered, Limits, guard_messages
 from dicom_node.network_library import configure_pynetdicom
 from dicom_node.receiver.associations import ECHOES, AssociationBook, Welcome
 from dicom_node.receiver.commitment import CommitmentDesk
@@ -22,13 +23,12 @@ from dicom_node.receiver.contexts import supported_contexts
 from dicom_node.receiver.gate import Gate
 from dicom_node.receiver.handshakes import Handshakes
 from dicom_node.receiver.listener import Listener, start_listener
-from dicom_node.receiver.messages import guard_messages
 from dicom_node.receiver.newcomers import Newcomers
 from dicom_node.receiver.reconcile import reconcile
 from dicom_node.receiver.registrar import Registrar
 from dicom_node.receiver.store import SUCCESS, Intake, store_instance
-from dicom_node.receiver.transport import limit_silence, read_in_bulk
 from dicom_node.settings import ReceiverSettings, Settings
+from dicom_node.transport import LARGEST_REQUEST, limit_silence, read_in_bulk
 from storage.database import open_database
 from storage.durable import ensure_folder, remove_temporary_files
 from storage.spool import Spool
@@ -135,7 +135,8 @@ def _port_of(listeners: Iterable[Listener]) -> int:
 def _listen(settings: Settings, intake: Intake, desk: CommitmentDesk, gate: Gate) -> list[Listener]:
     """On the plain port, the TLS port, or both, with one limit on associations for all."""
     receiver = settings.receiver
-    entity, handlers = _entity(settings), _handlers(receiver, intake, desk)
+    limits = Limits(gathered=Gathered(), puzzled=gate.rejected)
+    entity, handlers = _entity(settings), _handlers(receiver, intake, desk, limits)
     ports: list[tuple[int, Handshakes | None]] = [(receiver.port, None)] if receiver.accept_plain else []
     if receiver.tls_port:
         most = receiver.maximum_associations
@@ -154,9 +155,11 @@ def _listen(settings: Settings, intake: Intake, desk: CommitmentDesk, gate: Gate
     return listeners
 
 
-def _handlers(receiver: ReceiverSettings, intake: Intake, desk: CommitmentDesk) -> list[evt.EventHandlerType]:
+def _handlers(
+    receiver: ReceiverSettings, intake: Intake, desk: CommitmentDesk, limits: Limits
+) -> list[evt.EventHandlerType]:
     return [
-        (evt.EVT_CONN_OPEN, _opened, [receiver.acse_timeout_s]),
+        (evt.EVT_CONN_OPEN, _opened, [receiver.acse_timeout_s, limits]),
         (evt.EVT_CONN_OPEN, Newcomers(max(1, receiver.maximum_associations // 2)).opened),
         (evt.EVT_REQUESTED, _requested),
         (evt.EVT_ACCEPTED, _accepted, [receiver.network_timeout_s]),
@@ -191,12 +194,12 @@ def _entity(settings: Settings) -> AE:
     return entity
 
 
-def _opened(event: evt.Event, timeout_s: float) -> None:
+def _opened(event: evt.Event, timeout_s: float, limits: Limits) -> None:
     connection = event.assoc.dul.socket
     if connection is not None:
-        read_in_bulk(connection)
+        read_in_bulk(connection, LARGEST_REQUEST)
         limit_silence(connection, timeout_s)
-        guard_messages(event.assoc)
+        guard_messages(event.assoc, limits)
 
 
 def _requested(event: evt.Event) -> None:
@@ -207,6 +210,7 @@ def _requested(event: evt.Event) -> None:
 def _accepted(event: evt.Event, timeout_s: float) -> None:
     connection = event.assoc.dul.socket
     if connection is not None:
+        read_in_bulk(connection)
         limit_silence(connection, timeout_s)
 
 

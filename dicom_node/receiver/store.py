@@ -21,9 +21,9 @@ from dicom_node.receiver.associations import (
     AssociationBook,
     sender_of,
 )
+from dicom_node.receiver.free_space import BELOW_THE_FLOOR, is_below_the_floor
 from dicom_node.receiver.part10 import encode_head
 from dicom_node.receiver.registrar import AuditNote, Registrar, RegistrarBehind
-from storage.durable import free_bytes
 from storage.errors import StorageError
 from storage.reception import ReceivedInstance
 from storage.spool import Arrival, Spool, StoredInstance
@@ -110,8 +110,8 @@ def _check_against_command(event: Event, identity: InstanceIdentity) -> None:
 
 
 def _check_free_space(intake: Intake) -> None:
-    if free_bytes(intake.spool_folder) < intake.minimum_free_bytes:
-        raise InstanceRefused(OUT_OF_RESOURCES, "free disk space is below the set minimum")
+    if is_below_the_floor(intake.spool_folder, intake.minimum_free_bytes):
+        raise InstanceRefused(OUT_OF_RESOURCES, BELOW_THE_FLOOR)
 
 
 def _spool(event: Event, identity: InstanceIdentity, data_set: bytes, intake: Intake) -> StoredInstance:

@@ -92,6 +92,33 @@ def test_peer_that_accepts_the_connection_and_says_nothing() -> None:
     assert error.what == "the peer gave no valid answer to the association request"
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [b"\x02\x00\x00\x00\x00\xb4\x00", b"\x02\x00\xff\xff\xff\xff" + bytes(100)],
+    ids=["half an answer", "4 GiB announced"],
+)
+def test_peer_whose_answer_is_none_and_who_stays(answer: bytes) -> None:
+    """pynetdicom would wait for the rest for ever, or take whatever comes."""
+    connected, ended = threading.Event(), threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(100_000)
+                connection.sendall(answer)
+                connected.set()
+                ended.wait(DEADLINE_S)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        error = failure(RemoteNode("ARCHIVE", "127.0.0.1", listener.getsockname()[1], dimse_timeout_s=0.3))
+        assert connected.is_set() and not ended.is_set()
+        ended.set()
+        thread.join(DEADLINE_S)
+    assert error.what == "the peer gave no valid answer to the association request"
+
+
 def test_an_error_in_the_block_aborts_the_association() -> None:
     with (
         running_archive([SegmentationStorage]) as archive,

@@ -26,11 +26,6 @@ from tests.support.ports import free_port
 ECHO = [(VERIFICATION, ImplicitVRLittleEndian)]
 
 
-@pytest.fixture
-def authority(tmp_path: Path) -> Authority:
-    return Authority(tmp_path / "pki")
-
-
 @contextmanager
 def archive(files: TlsSettings) -> Iterator[Archive]:
     context = server_context(files)

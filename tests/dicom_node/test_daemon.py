@@ -10,13 +10,18 @@ import pytest
 
 from dicom_node import daemon
 from dicom_node.daemon import serve
+from dicom_node.errors import NodeError
 from dicom_node.processes import ORPHANED_EXIT_STATUS
 from dicom_node.settings import Settings, StorageSettings
 from storage.audit import entries
+from storage.database import open_as_it_is
 from storage.errors import AlreadyRunning, DiskFull
 from storage.jobs import claim_series
+from storage.migrating import node_version
 from storage.node_lock import NodeLock
+from storage.schema import SCHEMA_REVISION
 from storage.states import SeriesState
+from tests.storage.test_migrations import old_database
 from tests.support.children import deaf, doomed, obedient, overdue
 from tests.support.pipeline import Pipeline, accepted, open_pipeline
 from tests.support.waiting import wait_until
@@ -178,6 +183,59 @@ def test_a_second_node_on_the_same_folder_does_not_start(tmp_path: Path) -> None
     with NodeLock(tmp_path), pytest.raises(AlreadyRunning) as refused:
         serve(settings)
     assert refused.value.pid == os.getpid()
+
+
+def serve_for_a_moment(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without its children: told to stop where they would be started."""
+
+    def stop(_: Settings) -> list[daemon._Child]:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return []
+
+    monkeypatch.setattr(daemon, "_start_all", stop)
+    before = os.umask(0o077)
+    try:
+        serve(settings)
+    finally:
+        os.umask(before)
+
+
+def test_a_start_is_told_with_version_and_schema_and_makes_both_keys(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that every backup has them."""
+    settings = Settings(storage=StorageSettings(folder=tmp_path / "node"))
+    serve_for_a_moment(settings, monkeypatch)
+    keys = [tmp_path / "node" / name for name in ("audit-signing.key", "patient-hash.key")]
+    made = [key.read_bytes() for key in keys]
+    assert [key.stat().st_mode & 0o777 for key in keys] == [0o600, 0o600]
+    serve_for_a_moment(settings, monkeypatch)
+    assert [key.read_bytes() for key in keys] == made
+    db = open_as_it_is(tmp_path / "node" / "node.sqlite3")
+    started = list(entries(db, event="node-started"))
+    db.close()
+    assert [one.detail for one in started] == [
+        {"ae_title": "GLIANET", "version": node_version(), "schema": SCHEMA_REVISION}
+    ] * 2
+
+
+def test_a_start_that_brings_the_database_up_to_date_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    old_database(tmp_path / "node.sqlite3", "0003")
+    serve_for_a_moment(Settings(storage=StorageSettings(folder=tmp_path)), monkeypatch)
+    db = open_as_it_is(tmp_path / "node.sqlite3")
+    first = next(entries(db))
+    db.close()
+    assert (first.event, first.actor) == ("database-migrated", "node")
+    assert (first.detail["from"], first.detail["to"]) == ("0003", SCHEMA_REVISION)
+
+
+def test_a_node_does_not_start_in_the_folder_of_another_account(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dicom_node.node_account.os.getuid", lambda: 54321)
+    with pytest.raises(NodeError, match="run the command as the account that runs the node"):
+        serve(Settings(storage=StorageSettings(folder=tmp_path)))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_stop_signal_wakes_the_supervisor_and_the_old_handlers_come_back() -> None:

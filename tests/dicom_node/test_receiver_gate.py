@@ -86,6 +86,13 @@ def test_an_address_that_sends_is_never_shut_out_and_its_rows_do_not_flood(
     assert [note.detail["rejections_without_a_row"] for note in notes] == [480]
 
 
+def test_who_is_rejected_for_the_moment_is_heard_and_has_some_rows_a_minute(gate: Gate, seconds: Seconds) -> None:
+    assert [gate.deferred(SENDER) for _ in range(100)] == [True] * FREE_REJECTIONS + [False] * (100 - FREE_REJECTIONS)
+    assert gate.lets_in(SENDER)
+    seconds.now += WINDOW_S
+    assert gate.deferred(SENDER)
+
+
 def test_an_end_writes_what_is_open(gate: Gate, notes: list[AuditNote]) -> None:
     for _ in range(FREE_REJECTIONS):
         gate.rejected(STRANGER)

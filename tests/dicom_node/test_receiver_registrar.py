@@ -4,6 +4,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -111,6 +112,26 @@ def test_no_place_while_the_database_is_locked(db: Database, monkeypatch: pytest
     registrar.close()
     assert get_series(db, "1.2.3.4").instance_count == 3
     assert [entry.detail for entry in entries(db, event="instance-refused")] == [{"number": 1}]
+
+
+def test_what_waited_is_written_although_more_comes_all_the_time(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For every entry that is written the next one comes: there is no moment at which nothing waits."""
+    append, traffic = module.append, threading.Event()
+    registrar = Registrar(db, lambda: NOW)
+
+    def write_and_go_on(*arguments: Any, **named: Any) -> None:
+        append(*arguments, **named)
+        if not traffic.is_set():
+            registrar.note(note(2))
+
+    monkeypatch.setattr(module, "append", write_and_go_on)
+    registrar.note(note(1))
+    assert registrar.wait_until_written(DEADLINE_S)
+    assert {"number": 1} in [entry.detail for entry in entries(db, event="instance-refused")]
+    traffic.set()
+    registrar.close()
 
 
 def test_failed_write_is_tried_again(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ from dicom_node.association import AssociationFailed, associate
 from dicom_node.delivery import echo
 from dicom_node.errors import NodeError
 from dicom_node.receiver import run_receiver
+from dicom_node.receiver.gate import FREE_REJECTIONS
 from dicom_node.send import RemoteNode
 from dicom_node.store_file import store_file
 from storage.audit import entries, verify
@@ -68,6 +69,16 @@ def test_one_association_too_many_is_rejected_for_the_moment(tmp_path: Path) -> 
                 pytest.fail("accepted")
             assert first.is_established
         assert caught.value.retry_helps
+
+
+def test_a_sender_that_is_rejected_for_the_moment_again_and_again_has_some_rows(tmp_path: Path) -> None:
+    with running_node(tmp_path, receiver={"maximum_associations": 1}) as node:
+        with associate(node.peer(), "CT1", CT):
+            for _ in range(FREE_REJECTIONS + 3):
+                with pytest.raises(AssociationFailed), associate(node.peer(), "CT2", CT):
+                    pytest.fail("accepted")
+        node.wait_until_written()
+        assert len(list(entries(node.db, event="association-rejected"))) == FREE_REJECTIONS
 
 
 def test_pdu_size_is_announced_to_the_sender(tmp_path: Path) -> None:

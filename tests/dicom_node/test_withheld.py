@@ -3,8 +3,9 @@
 from pathlib import Path
 
 import pytest
+from pydicom import Dataset
 
-from dicom_node.withheld import WITHHELD, withhold_patient
+from dicom_node.withheld import WITHHELD, read_comment, withhold_patient
 from tests.support.dicom_network import make_ct, write_ct
 
 KEPT = "cannot store: quota exceeded for AE GLIANET"
@@ -45,3 +46,37 @@ def test_where_it_cannot_be_told_it_is_withheld(tmp_path: Path) -> None:
     assert withhold_patient(KEPT, broken) == WITHHELD
     assert withhold_patient(KEPT, tmp_path / "missing.dcm") == WITHHELD
     assert withhold_patient("", broken) == ""
+
+
+@pytest.mark.parametrize(
+    "comment",
+    [
+        "cannot keep M\u00c3\u00bcller",  # "Müller" in UTF-8, read as Latin-1
+        "cannot keep M\u00fcller",
+        "no space\x1b[2J",
+        "no space\nnode: running",
+        "no space\x7f",
+    ],
+)
+def test_what_is_no_printable_ascii_is_withheld_whatever_it_says(file: Path, comment: str) -> None:
+    """Nobody knows the character set of a comment: a name in it could be compared with nothing."""
+    assert withhold_patient(comment, file) == WITHHELD
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("Müller^Jörg", "MULLER"), ("Weiß^Ann", "WEISS"), ("Çelik^Öz", "celik"), ("Núñez^Ana", "NUNEZ^ANA")],
+)
+def test_a_name_without_its_accents_is_the_name(tmp_path: Path, name: str, said: str) -> None:
+    image = make_ct(1)
+    image.SpecificCharacterSet, image.PatientName = "ISO_IR 192", name
+    assert withhold_patient(f"patient {said} is locked", write_ct(tmp_path, image)) == WITHHELD
+
+
+@pytest.mark.parametrize(("said", "kept"), [(None, ""), (f" {KEPT} ", KEPT), ("patient Telltale", WITHHELD)])
+def test_the_comment_of_an_answer(file: Path, said: str | None, kept: str) -> None:
+    answer = Dataset()
+    answer.Status = 0xA700
+    if said is not None:
+        answer.ErrorComment = said
+    assert read_comment(answer, file) == kept

@@ -218,7 +218,7 @@ def test_a_crash_after_the_request_loses_neither_report_nor_delivery(node: Node)
     node.publish(destinations=("PACS",))
     store(node)
     begin_request(node.db, node.claim_delivery(), "2.25.1", node.now)
-    release_leases(node.db, None, node.now, crashed=True)
+    release_leases(node.db, None, node.now, crashed=False)  # as a start does, which knows of no process that died
     ask(node, "2.25.2")  # the next start does not know whether the request went out
     assert row(node).attempts == 1
     assert take(node, report("2.25.1")) == ReportTaken.COUNTED

@@ -14,6 +14,7 @@ from storage.commitment_requests import (
     postpone_report,
     record_request,
     reported,
+    request_instances,
     request_overview,
 )
 from storage.states import RequestState
@@ -35,7 +36,8 @@ def test_a_request_waits_until_it_is_reported(node: Node) -> None:
     node.complete()
     assert record(node, request()) == RequestTaken.NEW
     (row,) = due_requests(node.db, node.now)
-    assert (row.instances, row.duplicate) == ([["1.2.840", "1.1"], ["1.2.840", "1.2"]], False)
+    assert request_instances(node.db, row) == [("1.2.840", "1.1"), ("1.2.840", "1.2")]
+    assert not row.duplicate
     reported(node.db, row, {"committed": 2}, [node.series().id], node.now)
     assert due_requests(node.db, node.now) == []
     asked, told = node.events("commitment-asked"), node.events("commitment-reported")

@@ -149,6 +149,16 @@ def test_a_batch_of_late_instances_reopens_once(node: Node) -> None:
     assert len(node.events("series-reopened")) == 1
 
 
+@pytest.mark.parametrize(("sender", "first"), [("SCANNER", None), ("OTHER", "SCANNER")])
+def test_who_reopens_a_series_of_another_sender_is_named_beside_it(
+    node: Node, sender: str, first: str | None
+) -> None:
+    node.complete()
+    record_instances(node.db, [replace(node.instance(3), calling_ae_title=sender)], node.now)
+    (reopened,) = node.events("series-reopened")
+    assert (reopened.actor, reopened.detail.get("first_sender")) == (sender, first)
+
+
 def test_what_was_sent_stays_and_what_was_not_is_withdrawn(node: Node) -> None:
     node.publish()
     node.deliver("PACS")

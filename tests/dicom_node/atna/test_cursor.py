@@ -19,7 +19,7 @@ from storage.audit import record
 from storage.audit_head import RowMark
 from storage.database import Database, open_database
 from tests.storage.stages import START
-from tests.storage.test_audit import entry_numbered
+from tests.support.audit_log import entry_numbered
 
 
 @pytest.fixture

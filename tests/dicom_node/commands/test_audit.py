@@ -26,6 +26,20 @@ def test_a_peer_writes_no_control_characters(site: Site) -> None:
     assert "\x1b" not in shown
 
 
+def test_mappings_are_printed_with_their_keys_and_lists_of_them_in_short(site: Site) -> None:
+    detail = {
+        "destinations": {"pacs": ["seg", "sr"], "research": ["sr", "sc"], "nobody": []},
+        "left_out": {"pdf": "no memory"},
+        "results": [{"role": "seg", "sop_instance_uid": "1.2"}, {"role": "sr", "sop_instance_uid": "1.3"}],
+        "unserved": {},
+    }
+    record(site.pipeline.db, "results-published", site.pipeline.clock(), actor="node", detail=detail)
+    assert site.run("audit", "list").stdout.splitlines()[-1].strip() == (
+        "destinations: nobody (none), pacs (seg | sr), research (sr | sc); left_out: pdf (no memory); "
+        "results: seg 1.2 | sr 1.3; unserved: none"
+    )
+
+
 def test_the_newest_rows_oldest_first(site: Site, failed: HeadSeries) -> None:
     numbers = [entry.number for entry in site.pipeline.audit("series-failed")]
     shown = [

@@ -12,7 +12,7 @@ from pydicom import dcmread
 
 from storage.audit import entries
 from tests.dicom_node.commands.called_node import Site, run
-from tests.storage.test_audit import forge, tamper
+from tests.support.audit_log import forge, tamper
 from tests.support.dicom_network import program
 from tests.support.head_series import HeadSeries
 
@@ -127,8 +127,9 @@ def test_another_signature(export: Path, public: Path, signature: str) -> None:
 def test_another_key(site: Site, export: Path, public: Path, tmp_path: Path) -> None:
     """As of somebody who took the key file's place: the auditor's copy of the public key tells."""
     (site.pipeline.folders.root / "audit-signing.key").unlink()
-    assert site.run("audit", "export", str(export)).exit_code == 0
-    assert check(export, public)[0] == 1
+    forged = export.with_name("forged.jsonl")
+    assert site.run("audit", "export", str(forged)).exit_code == 0
+    assert check(forged, public)[0] == 1
 
 
 @pytest.mark.parametrize(
@@ -182,6 +183,21 @@ def test_the_key_is_printed_and_private(site: Site, public: Path) -> None:
     assert public.read_text() in printed
     assert "fingerprint (SHA-256 of the key): " in printed
     assert (site.pipeline.folders.root / "audit-signing.key").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("kind", ["export", "head", "key"])
+def test_nothing_is_overwritten(site: Site, failed: HeadSeries, tmp_path: Path, kind: str) -> None:
+    """Neither the file nor, of an export, the head beside it."""
+    names = ("audit.jsonl", "audit.jsonl.head") if kind == "export" else ("audit.jsonl",)
+    for name in names:
+        there = tmp_path / name
+        there.write_text("an auditor's")
+        option = ("--output", str(tmp_path / "audit.jsonl"))
+        result = site.run("audit", kind, *(option if kind != "head" else option[1:]))
+        assert (result.exit_code, there.read_text()) == (1, "an auditor's")
+        assert f"{there}: this file is there already" in result.stderr
+        assert list(tmp_path.glob("audit.jsonl*")) == [there]
+        there.unlink()
 
 
 def head(site: Site, tmp_path: Path) -> Path:

@@ -105,7 +105,7 @@ def test_a_certificate_that_is_not_there(site: Site, install: Install) -> None:
     assert "node.pem: cannot be read (No such file or directory)" in checks(site)["tls"][1]
     (only,) = certificates(site)
     assert only["level"] == "error"
-    assert "certificates: " in site.run("status").stdout
+    assert "\ncertificates of [tls]: " in site.run("status").stdout
 
 
 def test_no_private_key_is_ever_printed(site: Site, install: Install) -> None:
@@ -158,3 +158,53 @@ def test_remotes_are_named_senders(site: Site) -> None:
     assert "any AE title may send" in checks(site)["senders"][1]
     site.config.write_text(site.config.read_text() + '[[remote]]\nname = "ct1"\nae_title = "CT1"\n')
     assert "senders" not in checks(site)
+
+
+def test_a_key_of_another_certificate_is_an_error_before_the_restart_that_would_fail(
+    site: Site, install: Install
+) -> None:
+    key = install()
+    own, trusted, problem = replaced_key(site, key)
+    assert (own["level"], trusted["level"], problem["level"]) == ("ok", "ok", "error")
+    assert "node.pem: does not go with" in str(problem["error"])
+    found = json.loads(site.run("status", "--json").stdout)["attention"]
+    assert [text for text in found if text.startswith("certificates of [tls]: ") and "does not go with" in text]
+    assert "certificates of [tls]: " in site.run("status").stdout
+    assert "does not go with" in checks(site)["tls"][1]
+
+
+def replaced_key(site: Site, key: Path) -> list[dict[str, object]]:
+    other = Authority(site.config.parent / "other").issue("other")
+    key.write_bytes(Path(other.private_key).read_bytes())
+    return certificates(site)
+
+
+def test_a_key_that_others_can_read_is_an_error_in_status_too(site: Site, install: Install) -> None:
+    install().chmod(0o644)
+    *_, problem = certificates(site)
+    assert "others than its owner may use it (mode 0644)" in str(problem["error"])
+
+
+def send_audit_messages(site: Site, extra: str) -> None:
+    site.config.write_text(f"{site.config.read_text()}[atna]\nenabled = true\n{extra}")
+
+
+def test_files_of_audit_messages_are_listed_once(site: Site, install: Install) -> None:
+    install()
+    send_audit_messages(site, "")
+    assert [one["table"] for one in certificates(site)] == ["tls", "tls"]
+    Authority(site.config.parent / "audit", "Audit CA")
+    site.rewrite("enabled = true", 'enabled = true\ntrusted = "audit/ca.pem"')
+    *_, last = certificates(site)
+    assert (last["table"], last["level"], last["own"]) == ("atna", "ok", False)
+    assert "Audit CA" in str(last["subject"])
+
+
+def test_a_file_of_audit_messages_that_is_not_there(site: Site, install: Install) -> None:
+    install()
+    send_audit_messages(site, 'trusted = "audit/ca.pem"\n')
+    *_, last = certificates(site)
+    assert (last["table"], last["level"]) == ("atna", "error")
+    assert "audit/ca.pem: cannot be read" in str(last["error"])
+    site.rewrite("enabled = true", "enabled = false")
+    assert {one["table"] for one in certificates(site)} == {"tls"}

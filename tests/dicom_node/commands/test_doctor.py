@@ -1,108 +1,35 @@
-"""`dicom-node doctor` on folders that were really damaged, and what a node finds afterwards."""
+"""`dicom-node doctor` on folders in which files were really damaged, and what a node finds afterwards."""
 
-import json
 import os
-import sqlite3
-from collections.abc import Callable, Iterator
-from contextlib import closing
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from pydicom import dcmread
 
 from dicom_node.reasons import Reason
-from storage.audit import entries, verify
+from storage.audit import verify
 from storage.jobs import claim_series, fail
 from storage.node_lock import NodeLock
 from storage.outbox import deliveries
 from storage.series import get_series, instance_paths, missing_instances
-from storage.states import DeliveryState, SeriesState
-from tests.dicom_node.commands.called_node import CONFIG, Site
+from storage.states import SeriesState
+from tests.dicom_node.commands.called_node import Site
+from tests.support.doctor import examine, levels, repair, sound_site
 from tests.support.ended import Template, finish, spooled
 from tests.support.head_series import HeadSeries
 from tests.support.pipeline import LEASE, Pipeline, accepted, one_lesion, small_series
 
-PAGE = 4096  # bytes of a page of the database
-
 
 @pytest.fixture
 def site(template: Template, tmp_path: Path) -> Iterator[Site]:
-    """One series is done."""
-    config = tmp_path / "config.toml"
-    config.write_text(CONFIG.format(port=11999, away=11998))
-    with template.open_copy(tmp_path / "node") as pipeline:
-        for path in (pipeline.folders.root, *pipeline.folders.root.rglob("*")):
-            path.chmod(0o700 if path.is_dir() else 0o600)  # as the node's umask has it
-        yield Site(config, pipeline, 11999)
+    with sound_site(template, tmp_path) as made:
+        yield made
 
 
 @pytest.fixture
 def series(template: Template) -> HeadSeries:
     return template.series
-
-
-def examine(site: Site, *options: str) -> dict[str, dict[str, Any]]:
-    """The checks by their names."""
-    site.pipeline.db.close()
-    result = site.run("doctor", "--json", *options)
-    assert result.exit_code in (0, 1), result.output
-    said = json.loads(result.stdout)
-    assert said["sound"] == (result.exit_code == 0)
-    return {check["name"]: check for check in said["checks"]}
-
-
-def levels(checks: dict[str, dict[str, Any]]) -> dict[str, str]:
-    return {name: check["level"] for name, check in checks.items() if check["level"] != "ok"}
-
-
-def repair(site: Site, *options: str) -> dict[str, dict[str, Any]]:
-    """Repaired; and another look finds nothing more."""
-    checks = examine(site, "--repair", *options)
-    left = examine(site)
-    assert not {name: one for name, one in left.items() if one["level"] == "error"}, left
-    return checks
-
-
-def overwrite_middle(database: Path) -> None:
-    """Pages in the middle, from the first of the table of series on."""
-    page = page_of(database, "series")
-    with database.open("r+b") as file:
-        file.seek((page - 1) * PAGE)
-        file.write(os.urandom(2 * PAGE))
-
-
-def page_of(database: Path, name: str) -> int:
-    """Where a table or an index begins."""
-    with closing(sqlite3.connect(database)) as raw:
-        (page,) = raw.execute("SELECT rootpage FROM sqlite_master WHERE name = ?", (name,)).fetchone()
-    return int(page)
-
-
-def truncate(database: Path) -> None:
-    os.truncate(database, database.stat().st_size // 2)
-
-
-def empty(database: Path) -> None:
-    os.truncate(database, 0)
-
-
-def replace_by_text(database: Path) -> None:
-    database.write_text("this is no database\n" * 1000)
-
-
-def remove(database: Path) -> None:
-    database.unlink()
-
-
-def damage_database(site: Site, how: Callable[[Path], None]) -> Path:
-    """As after a crash of the disk: closed, and no log beside it."""
-    site.pipeline.db.close()
-    database = site.pipeline.folders.database
-    assert not database.with_name(f"{database.name}-wal").exists()
-    how(database)
-    return database
 
 
 def test_a_sound_folder(site: Site) -> None:
@@ -138,128 +65,6 @@ def test_beside_a_running_node_it_only_looks(site: Site) -> None:
     assert levels(checks) == {}, "what is young may be at work"
     assert refused.exit_code == 1
     assert f"process {os.getpid()}" in refused.stderr
-
-
-@pytest.mark.parametrize("how", [overwrite_middle, truncate, empty, replace_by_text, remove])
-def test_a_database_beyond_repair_is_made_anew_and_results_keep_uids_and_bytes(
-    site: Site, series: HeadSeries, how: Callable[[Path], None]
-) -> None:
-    """The whole way: what is damaged, what is said, and what a node makes of it."""
-    pipeline = site.pipeline
-    (before,) = deliveries(pipeline.db, pipeline.row(series).id)
-    old = {one.role: (pipeline.folders.results / one.path).read_bytes() for one in before.objects}
-    chain = verify(pipeline.db)
-    database = damage_database(site, how)
-    damaged = database.read_bytes() if database.exists() else None
-    assert levels(examine(site))["database"] == "error"
-    assert (database.read_bytes() if database.exists() else None) == damaged, "a look changes nothing"
-
-    checks = repair(site)
-    assert checks["database"]["level"] == "repaired"
-    assert "Lost: the audit log, all of it" in checks["database"]["outcome"]
-    kept = [path for path in database.parent.glob("node.sqlite3.damaged-*") if path.name.endswith("Z")]
-    assert [path.read_bytes() for path in kept] == ([] if damaged is None else [damaged])
-
-    first = next(entries(pipeline.db))
-    assert (first.number, first.event) == (1, "database-rebuilt")
-    assert first.detail["kept_aside"] == (kept[0].name if kept else None)
-    if first.detail["last_known_hash"] is not None:
-        assert (first.detail["last_known_row"], first.detail["last_known_hash"]) == (chain.rows, chain.last_hash)
-    row = pipeline.row(series)
-    assert (row.state, row.revision, row.instance_count) == (SeriesState.RECEIVING, 2, 8)
-
-    pipeline.clock.now = datetime.now(UTC) + timedelta(hours=1)  # rows have the times of the files
-    finish(pipeline, series)
-    again = [one for one in deliveries(pipeline.db, row.id) if one.state == DeliveryState.DELIVERED]
-    assert {one.role: (pipeline.folders.results / one.path).read_bytes() for one in again[0].objects} == old
-    assert verify(pipeline.db).ok
-
-
-def test_readable_audit_rows_of_a_damaged_database_are_kept(site: Site) -> None:
-    """Another table is damaged: every audit row can be read, and the new log names the last."""
-    rows = [entry.hash for entry in entries(site.pipeline.db)]
-    database = damage_database(site, overwrite_middle)
-    repair(site)
-    (kept,) = database.parent.glob("*.audit.jsonl")
-    assert [json.loads(line)["hash"] for line in kept.read_text().splitlines()] == rows
-    (rebuilt,) = site.pipeline.audit("database-rebuilt")
-    assert rebuilt.detail["last_known_hash"] == rows[-1]
-    assert kept.stat().st_mode & 0o777 == 0o600
-
-
-def test_a_damaged_index_costs_nothing(site: Site, series: HeadSeries) -> None:
-    """Every row can be read: they are written anew, with the whole audit log."""
-    chain = verify(site.pipeline.db)
-
-    def overwrite_index(database: Path) -> None:
-        page = page_of(database, "audit_of_series")
-        with database.open("r+b") as file:
-            file.seek((page - 1) * PAGE + 8)
-            file.write(os.urandom(PAGE - 8))
-
-    damage_database(site, overwrite_index)
-    assert levels(examine(site))["database"] == "error"
-    checks = repair(site)
-    assert "Lost: nothing" in checks["database"]["outcome"]
-    after = list(entries(site.pipeline.db))
-    assert after[chain.rows - 1].hash == chain.last_hash
-    assert after[chain.rows].event == "database-repaired"
-    assert site.pipeline.row(series).state == SeriesState.DONE
-    assert len(instance_paths(site.pipeline.db, site.pipeline.row(series).id)) == 8
-
-
-def test_with_a_backup_what_came_after_it_is_taken_from_the_disk(
-    site: Site, series: HeadSeries, tmp_path: Path
-) -> None:
-    """The backup knows the first series as done; the second came, and was analysed, since."""
-    assert site.run("backup", str(tmp_path / "backup")).exit_code == 0
-    pipeline = site.pipeline
-    later = small_series(tmp_path, "later")
-    pipeline.receive(later.files)
-    finish(pipeline, later)
-    (sent,) = deliveries(pipeline.db, pipeline.row(later).id)
-    damage_database(site, overwrite_middle)
-    checks = repair(site, "--backup", str(tmp_path / "backup"))
-    assert "8 images registered from the spool, 2 results from the outbox" in checks["database"]["outcome"]
-    assert pipeline.row(series).state == SeriesState.DONE
-    assert len(instance_paths(pipeline.db, pipeline.row(series).id)) == 8, "the disk has more than the backup"
-    (restored,) = pipeline.audit("database-restored")
-    assert restored.detail["backup_made_at"] is not None
-    assert verify(pipeline.db).ok
-    pipeline.clock.now = datetime.now(UTC) + timedelta(hours=1)
-    finish(pipeline, later)
-    again = deliveries(pipeline.db, pipeline.row(later).id)[-1]
-    assert [one.sha256 for one in again.objects] == [one.sha256 for one in sent.objects]
-
-
-@pytest.mark.parametrize("how", [empty, remove])
-def test_a_node_does_not_start_and_forget_everything(
-    site: Site, how: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    database = damage_database(site, how)
-    monkeypatch.setattr("dicom_node.cli._refuse_a_bad_start", lambda _: None)
-    result = site.run("serve")
-    assert result.exit_code == 1
-    assert "dicom-node doctor --repair" in result.stderr
-    assert not database.exists() or database.stat().st_size == 0
-    assert site.run("status").exit_code == 1
-
-
-def test_a_locked_database_is_no_damaged_one_and_who_holds_it_is_named(
-    site: Site, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("storage.integrity.PATIENCE_S", 0.01)
-    monkeypatch.setattr("storage.lock_holders.os.getpid", lambda: -1)  # so that this process counts as another
-    site.pipeline.db.close()
-    with closing(sqlite3.connect(site.pipeline.folders.database)) as other:
-        other.execute("PRAGMA locking_mode = EXCLUSIVE")
-        other.execute("BEGIN EXCLUSIVE")
-        other.execute("CREATE TABLE held (number)")
-        result = site.run("doctor")
-        other.rollback()
-    assert result.exit_code == 1
-    assert "it is locked by process" in result.stdout
-    assert "Lost" not in result.stdout
 
 
 def test_missing_images_of_an_ended_series_are_marked_and_can_come_again(site: Site, series: HeadSeries) -> None:
@@ -408,12 +213,14 @@ def test_a_changed_audit_row_is_never_mended(site: Site) -> None:
     assert "BROKEN at row 2" in checks["audit log"]["outcome"]
 
 
-def test_another_account_repairs_nothing(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its files would not be the node's to use."""
+@pytest.mark.parametrize("arguments", [("doctor", "--repair"), ("restore", "somewhere"), ("status",), ("audit", "key")])
+def test_another_account_repairs_and_writes_nothing(
+    site: Site, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
+) -> None:
+    """Its files would not be the node's to use; nor would those of root."""
     monkeypatch.setattr(os, "getuid", lambda: 54321)
-    result = site.run("doctor", "--repair")
+    result = site.run(*arguments)
     assert (result.exit_code, "as the account that runs the node" in result.stderr) == (1, True)
-    assert site.run("restore", "somewhere").exit_code == 1
 
 
 def test_two_doctors_do_not_repair_at_once(site: Site) -> None:

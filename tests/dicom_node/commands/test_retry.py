@@ -19,8 +19,18 @@ def test_one_failed_series(site: Site, failed: HeadSeries, monkeypatch: pytest.M
 
 
 def test_all_failed_series(site: Site, failed: HeadSeries) -> None:
-    assert json.loads(site.run("retry", "--all", "--json").stdout) == {"retried": [failed.uid]}
-    assert site.run("retry", "--all").stdout == "nothing has failed\n"
+    assert json.loads(site.run("retry", "--all", "--json").stdout) == {"retried": [failed.uid], "brought_forward": []}
+    assert site.run("retry", "--all").stdout == "nothing has failed, and nothing waits for another try\n"
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_what_waits_for_its_next_try(
+    site: Site, delivering: HeadSeries, named: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dicom_node.commands.retry.system_clock", site.pipeline.clock)
+    assert site.run("retry", delivering.uid if named else "--all").stdout == f"brought forward {delivering.uid}\n"
+    (entry,) = site.pipeline.audit("brought-forward")
+    assert (entry.actor.startswith("user:"), entry.detail["deliveries"]) == (True, ["pacs"])
 
 
 def test_a_series_that_has_not_failed(site: Site, received: HeadSeries) -> None:

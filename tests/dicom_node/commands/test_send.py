@@ -33,3 +33,8 @@ def test_a_folder_without_dicom_files(tmp_path: Path) -> None:
     result = run("send", str(tmp_path), "--port", str(free_port()))
     assert (result.exit_code, result.stdout) == (1, "")
     assert "no DICOM file is there" in result.stderr
+
+
+def test_the_help_names_the_table_of_settings() -> None:
+    """`[tls]` would be taken for markup."""
+    assert "[tls]" in run("send", "--help").stdout

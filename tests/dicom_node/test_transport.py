@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from dicom_node.delivery import echo
-from dicom_node.receiver.transport import LARGEST_PDU, limit_silence, read_in_bulk
+from dicom_node.transport import LARGEST_PDU, LARGEST_REQUEST, limit_silence, read_in_bulk
 from tests.support.dicom_network import DEADLINE_S, eventually, running_node
 
 
@@ -82,6 +82,16 @@ def test_length_beyond_any_pdu_is_not_believed(pair: tuple[SimpleNamespace, sock
     peer.sendall(b"\0" * 100)
     with pytest.raises(OSError, match="announced a PDU"):
         connection.recv(LARGEST_PDU + 1)
+
+
+def test_a_request_may_not_be_as_long_as_images_are(tmp_path: Path) -> None:
+    """The time that decoding takes grows with the square of its transfer syntaxes."""
+    with (
+        running_node(tmp_path) as node,
+        socket.create_connection(("127.0.0.1", node.receiver.port), DEADLINE_S) as peer,
+    ):
+        peer.sendall(struct.pack(">BBI", 1, 0, LARGEST_REQUEST + 1))
+        assert peer.recv(1000) == b""
 
 
 def test_receiver_ends_a_connection_that_announces_four_gibibytes(tmp_path: Path) -> None:

@@ -3,27 +3,28 @@
 import math
 import socket
 import ssl
+import struct
 import time
 from contextlib import suppress
 from functools import partial
 
 from pynetdicom.transport import AssociationSocket
 
-from dicom_node.association import TIMEVAL, timeval
+LARGEST_PDU = 1024**2  # bytes; the largest value that receiver.maximum_pdu_bytes can have
+# Bytes; more than any association request takes: 128 presentation contexts with every transfer syntax there is take
+# 170 KiB. Decoding a request takes time that grows with the square of its transfer syntaxes.
+LARGEST_REQUEST = 256 * 1024
+TIMEVAL = struct.Struct("ll")  # seconds and microseconds of SO_RCVTIMEO and SO_SNDTIMEO
 
-# Bytes; the largest value that receiver.maximum_pdu_bytes can have, and more than any association request
-# takes (128 presentation contexts with every transfer syntax there is).
-LARGEST_PDU = 1024**2
 
-
-def read_in_bulk(connection: AssociationSocket) -> None:
+def read_in_bulk(connection: AssociationSocket, largest_pdu: int = LARGEST_PDU) -> None:
     """Let `connection` read each PDU with as few system calls as it takes.
 
     pynetdicom reads 4 kB at a time, 128 times for a slice, and believes any length up to 4 GiB that a peer
-    announces. A longer PDU than `LARGEST_PDU` now ends the connection.
+    announces. A PDU of more than `largest_pdu` bytes now ends the connection.
     """
     if connection.socket is not None:
-        connection.recv = partial(_receive, connection.socket)  # type: ignore[method-assign]
+        connection.recv = partial(_receive, connection.socket, largest_pdu)  # type: ignore[method-assign]
 
 
 def limit_silence(connection: AssociationSocket, timeout_s: float) -> None:
@@ -38,20 +39,26 @@ def limit_silence(connection: AssociationSocket, timeout_s: float) -> None:
             connection.socket.setsockopt(socket.SOL_SOCKET, option, timeval(timeout_s))
 
 
+def timeval(seconds: float) -> bytes:
+    """A timeout as the kernel takes it."""
+    whole, rest = divmod(seconds, 1)
+    return TIMEVAL.pack(int(whole), int(rest * 1e6))
+
+
 def hang_up(connection: socket.socket) -> None:
     """End the connection from another thread than its own, which may be reading, and sees the end."""
     with suppress(OSError):  # it has ended meanwhile
         connection.shutdown(socket.SHUT_RDWR)
 
 
-def _receive(peer: socket.socket, wanted: int) -> bytearray:
+def _receive(peer: socket.socket, largest_pdu: int, wanted: int) -> bytearray:
     """`wanted` bytes from the peer; fewer where it closes the connection before.
 
     Raises:
         OSError: the peer fell silent, took too long, or announced more than a PDU may hold.
     """
-    if wanted > LARGEST_PDU:
-        raise OSError(f"the peer announced a PDU of {wanted} bytes; {LARGEST_PDU} are the most")
+    if wanted > largest_pdu:
+        raise OSError(f"the peer announced a PDU of {wanted} bytes; {largest_pdu} are the most")
     started = time.monotonic()
     flags = 0 if isinstance(peer, ssl.SSLSocket) else socket.MSG_WAITALL  # TLS reads a record of 16 KiB at most
     buffer = bytearray(wanted)
