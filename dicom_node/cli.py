@@ -17,6 +17,7 @@ from dicom_node.cli_common import (
 from dicom_node.cli_common import guarded as _guarded
 from dicom_node.cli_common import settings_from as _settings
 from dicom_node.cli_upkeep import upkeep
+from dicom_node.printable import printable
 from dicom_node.settings import Settings
 
 app = typer.Typer(
@@ -76,22 +77,24 @@ def status(
     state: Annotated[
         str | None, typer.Option(help="Only series in this state, such as failed or not-analysed.")
     ] = None,
+    check: Annotated[bool, typer.Option("--check", help="End with status 1 where something needs attention.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Print what is waiting, running, done, refused and failed."""
+    """Print what needs attention, and what is waiting, running, done, refused and failed."""
     from dicom_node.commands.status import print_status
 
-    _guarded(print_status, _settings(config), limit=limit, state=state, as_json=as_json)
+    attention = _guarded(print_status, _settings(config), limit=limit, state=state, as_json=as_json)
+    raise typer.Exit(FAILURE_EXIT_STATUS if check and attention else 0)
 
 
 @app.command()
 def retry(
-    series: Annotated[str | None, typer.Argument(help="Series Instance UID of a failed series.")] = None,
-    all_failed: Annotated[bool, typer.Option("--all", help="Retry every failed series.")] = False,
+    series: Annotated[str | None, typer.Argument(help="Series Instance UID of one that failed, or waits.")] = None,
+    all_failed: Annotated[bool, typer.Option("--all", help="All that failed, and all that wait.")] = False,
     config: Config = DEFAULT_CONFIG,
     as_json: AsJson = False,
 ) -> None:
-    """Give failed series (or one of them) another set of tries."""
+    """Give failed series (or one of them) another set of tries; what waits for its next try is tried now."""
     from dicom_node.commands.retry import retry_series
 
     if (series is None) != all_failed:
@@ -118,7 +121,7 @@ def send(
     port: Annotated[int, typer.Option(help="DICOM port of the peer.")] = 11112,
     called: Annotated[str, typer.Option("--called", help="AE title of the peer.")] = "GLIANET",
     calling: Annotated[str, typer.Option("--calling", help="AE title to send as.")] = "SENDER",
-    tls: Annotated[bool, typer.Option("--tls", help="Over TLS, with the files of [tls] in --config.")] = False,
+    tls: Annotated[bool, typer.Option("--tls", help=r"Over TLS, with the files of \[tls] in --config.")] = False,
     tls_name: Annotated[
         str, typer.Option(help='Name that the peer\'s certificate must bear; "*": any. Without it the host.')
     ] = "",
@@ -161,15 +164,18 @@ def reasons(
 
 
 def _refuse_a_bad_start(settings: Settings) -> None:
+    """Status 2, after which systemd does not try again, only where trying again cannot help."""
     from dicom_node.commands.check_config import run_checks
 
-    errors = [check for check in _guarded(run_checks, settings, echo=False) if check.failed]
-    failed = [check for check in errors if check.prevents_start]
-    for check in errors:
-        kind = "cannot start" if check.prevents_start else "error"
-        typer.echo(f"{kind}: {check.name}: {check.outcome}", err=True)
-    if failed:
-        raise typer.Exit(BAD_CONFIGURATION_EXIT_STATUS)
+    checks = _guarded(run_checks, settings, echo=False)
+    for check in checks:
+        if check.failed or check.may_pass:
+            kind = "cannot start" if check.refuses else check.level
+            typer.echo(printable(f"{kind}: {check.name}: {check.outcome}"), err=True)
+    refusing = [check for check in checks if check.refuses]
+    if refusing:
+        passing = all(check.may_pass for check in refusing)
+        raise typer.Exit(FAILURE_EXIT_STATUS if passing else BAD_CONFIGURATION_EXIT_STATUS)
 
 
 app.add_typer(upkeep)

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from dicom_node.errors import ConfigurationError, NodeError
+from dicom_node.printable import printable
 from dicom_node.settings import Settings, load_settings
 from storage.errors import StorageError
 
@@ -37,5 +38,5 @@ def guarded(action: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
     try:
         return action(*arguments, **options)
     except (NodeError, StorageError) as error:
-        typer.echo(f"error: {error}", err=True)
+        typer.echo(printable(f"error: {error}"), err=True)
         sys.exit(FAILURE_EXIT_STATUS)

@@ -18,15 +18,21 @@ from dicom_node.clock_steps import STEP_S, ClockSteps
 from dicom_node.folders import Folders
 from dicom_node.logs import set_up_logs
 from dicom_node.lost_database import refuse_lost_database
+from dicom_node.node_account import refuse_other_account
+from dicom_node.patients import make_patient_key
 from dicom_node.processes import STOP
+from dicom_node.resend_rules import resend_rules
 from dicom_node.settings import Settings
+from dicom_node.signing import make_signing_key
 from dicom_node.time_limit import OVERTIME_EXIT_CODE
 from storage.audit import record
-from storage.database import Database, open_database
+from storage.database import Database
 from storage.durable import ensure_folder, remove_temporary_files
 from storage.errors import StorageError
+from storage.migrating import bring_up_to_date, node_version
 from storage.node_lock import NodeLock
 from storage.recovery import follow_clock, newest_time, release_leases
+from storage.schema import SCHEMA_REVISION
 
 FIRST_RESTART_DELAY_S = (
     1.0  # doubles with every death in a row, so that a process that cannot start does not spin
@@ -36,6 +42,7 @@ HEALTHY_AFTER_S = 60.0  # a process that lived this long starts again with the f
 LOOK_AT_CLOCK_S = 10.0  # between two looks whether it was set back
 NOTE_AGAIN_S = 5.0  # between two tries to write down a death, where the database cannot be written
 PRIVATE = 0o077  # files of the node are its account's alone
+RECEIVER_FAILED_EXIT_STATUS = 1
 STOP_WITHIN_S = 30.0  # a process that has not ended by then is killed; its work resumes at the next start
 
 log = structlog.get_logger(__name__)
@@ -46,20 +53,22 @@ def serve(settings: Settings) -> None:
 
     Raises:
         AlreadyRunning: another node works on the same storage folder.
-        NodeError: the database is gone, and what it knew of is there.
+        NodeError: the database is gone, and what it knew of is there; or the storage folder is another account's.
     """
     set_up_logs(settings.log, "supervisor")
     os.umask(PRIVATE)  # for whatever a library writes; the children inherit it
     folders = Folders(settings.storage.folder)
     ensure_folder(folders.root)
+    refuse_other_account(folders.root, "receives")
     with NodeLock(folders.root), _StopSignals() as signals:
         refuse_lost_database(folders)
-        db = open_database(folders.database)
+        db = bring_up_to_date(folders.database, "node", system_clock())
+        make_signing_key(folders.signing_key)  # both now, so that every backup has them
+        make_patient_key(folders.patient_key)
         _begin_to_tell(db, settings)
         _recover(db, folders)
         children = _start_all(settings)
-        record(db, "node-started", system_clock(), actor="node", detail={"ae_title": settings.node.ae_title})
-        log.info("node started", ae_title=settings.node.ae_title, port=settings.receiver.port)
+        _note_start(db, settings)
         steps = ClockSteps()
         while not signals.stopping:
             _wait_for_news(children, signals)
@@ -73,6 +82,12 @@ def serve(settings: Settings) -> None:
         _tell_repository(db, settings)
         log.info("node stopped")
         db.close()
+
+
+def _note_start(db: Database, settings: Settings) -> None:
+    said = {"ae_title": settings.node.ae_title, "version": node_version(), "schema": SCHEMA_REVISION}
+    record(db, "node-started", system_clock(), actor="node", detail=said)
+    log.info("node started", port=settings.receiver.port, **said)
 
 
 def _begin_to_tell(db: Database, settings: Settings) -> None:
@@ -99,7 +114,11 @@ def _receiver(settings: Settings, commands: Connection) -> None:
 
     stop = obey_supervisor(commands)
     set_up_logs(settings.log, "receiver")
-    run_receiver(settings, stop)
+    try:
+        run_receiver(settings, stop)
+    except Exception:  # noqa: BLE001 - the process ends; nothing is swallowed
+        log.exception("receiver failed; it starts afresh")
+        os._exit(RECEIVER_FAILED_EXIT_STATUS)  # a connection that hangs has threads for which Python would wait
 
 
 def _router(settings: Settings, commands: Connection) -> None:
@@ -220,16 +239,17 @@ def _note_deaths(children: list[_Child], db: Database) -> None:
     for child in children:
         while child.deaths:
             try:
-                _note_death(child.deaths[0], db)
+                _note_death(child.deaths[0], db, child.settings)
             except StorageError as error:
                 log.error("a death cannot be noted; trying again", child=child.name, error=str(error))
                 break
             del child.deaths[0]
 
 
-def _note_death(death: _Death, db: Database) -> None:
+def _note_death(death: _Death, db: Database, settings: Settings) -> None:
     overtime = death.exit_status == OVERTIME_EXIT_CODE
-    released = release_leases(db, death.owner, system_clock(), crashed=True, overtime=overtime)
+    again = resend_rules(settings.delivery)
+    released = release_leases(db, death.owner, system_clock(), crashed=True, overtime=overtime, resend=again)
     detail = {"process": death.name, "exit_status": death.exit_status, "series_released": len(released)}
     detail |= {"overtime": True} if overtime else {}
     record(db, "process-died", system_clock(), actor="node", detail=detail)

@@ -22,6 +22,7 @@ from dicom_node.association import (
     describe_context,
 )
 from dicom_node.errors import NodeError
+from dicom_node.printable import printable
 from dicom_node.store_file import StoreAnswer, store_file
 from dicom_node.tls import TlsClient
 
@@ -246,4 +247,4 @@ def _read_kind(path: Path) -> _File:
 
 def _few(title: str, lines: list[str]) -> list[str]:
     more = [f"  and {len(lines) - LISTED} more"] if len(lines) > LISTED else []
-    return [f"{title}: {len(lines)}", *(f"  {line}" for line in lines[:LISTED]), *more] if lines else []
+    return [f"{title}: {len(lines)}", *(f"  {printable(line)}" for line in lines[:LISTED]), *more] if lines else []

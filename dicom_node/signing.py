@@ -28,16 +28,21 @@ class SigningKeyError(NodeError):
     """A key cannot be used, as where another account may read it, or the file holds something else."""
 
 
+def make_signing_key(path: Path) -> None:
+    """Make the private key in `path` (PKCS 8, PEM, mode 0600) where there is none. Raises StorageError."""
+    if not path.exists():
+        pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        create_durable(path, pem)  # where another process was quicker, its key stays
+
+
 def signing_key(path: Path) -> Ed25519PrivateKey:
-    """The private key in `path` (PKCS 8, PEM, mode 0600); made where there is none yet.
+    """The private key in `path`; made where there is none yet.
 
     Raises:
         SigningKeyError: another account may read it, or it is no Ed25519 key.
         StorageError: it cannot be read or made.
     """
-    if not path.exists():
-        pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        create_durable(path, pem)  # where another process was quicker, its key stays
+    make_signing_key(path)
     with explained_os_errors(path):
         pem, mode = path.read_bytes(), path.stat().st_mode
     if mode & PRIVATE:

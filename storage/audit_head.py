@@ -7,13 +7,15 @@ taken away cannot.
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import Any
 
-from storage.audit import AuditEntry, canonical_json, check_row, hash_numbered, newest_number
+from storage.audit import AuditEntry, canonical_json, check_row, entries, hash_numbered, newest_number
 from storage.database import Database
 from storage.errors import StorageError
 
 FORMAT = "glia-node audit head 1"
+RESTORED = {"backup-restored": "made_at", "database-restored": "backup_made_at"}  # and where it says when it was made
 
 
 @dataclass(frozen=True)
@@ -102,8 +104,14 @@ def _check_object(row: Mapping[str, Any], expected_number: int, previous_hash: s
 def check_log(db: Database, head: LogHead) -> str | None:
     """Whether the log still holds the rows that the head tells of; what is wrong, or None.
 
-    It finds a log whose hashes were all computed anew, and one that was cut off, up to the head's newest row.
+    It finds a log whose hashes were all computed anew, and one that was cut off, up to the head's newest row; and says
+    where the log itself tells of a backup that was put in its place since.
     """
+    problem = _first_difference(db, head)
+    return None if problem is None else problem + _told_restore(db, head)
+
+
+def _first_difference(db: Database, head: LogHead) -> str | None:
     newest = newest_number(db)
     for mark in (head.first, head.last, head.newest):
         if mark is None:
@@ -115,3 +123,14 @@ def check_log(db: Database, head: LogHead) -> str | None:
         if found != mark.hash:
             return f"row {mark.number} had another hash on {head.created_at}: the log was written anew since"
     return None
+
+
+def _told_restore(db: Database, head: LogHead) -> str:
+    """What the log itself says of why it is another one: a backup, in the detail's words, that took its place since."""
+    rows = sorted((row for event in RESTORED for row in entries(db, event=event)), key=lambda row: row.number)
+    since = datetime.fromisoformat(head.created_at)
+    for row in rows:
+        if row.at >= since:
+            made_at = row.detail.get(RESTORED[row.event], "an unknown time")
+            return f"; row {row.number} says that the backup of {made_at} was put in its place"
+    return ""

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from hashlib import file_digest, sha256
 from pathlib import Path
+from typing import BinaryIO
 
 from storage.audit import record
 from storage.database import Database, explained
@@ -116,7 +117,7 @@ def back_up(
 def copy_file(source: Path, target: Path) -> CopiedFile:
     """Copy a file durably, its folder apart, and what was copied. Raises FileNotFoundError, StorageError."""
     hasher, size = sha256(), 0
-    with source.open("rb") as source_file:
+    with _open(source) as source_file:
         ensure_folder(target.parent)
         with explained_os_errors(target):
             descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE_MODE)
@@ -128,6 +129,17 @@ def copy_file(source: Path, target: Path) -> CopiedFile:
                 file.flush()
                 os.fsync(file.fileno())
     return CopiedFile(size, hasher.hexdigest())
+
+
+def _open(source: Path) -> BinaryIO:
+    """For reading. A file that is not there is the caller's to tell."""
+    try:
+        return source.open("rb")
+    except FileNotFoundError:
+        raise
+    except OSError:
+        with explained_os_errors(source):
+            raise
 
 
 def digest_of(path: Path) -> str:
@@ -163,19 +175,26 @@ def _copy_database(source: Path, target: Path) -> None:
 def _named_files(database: Path, stores: Stores, *, all_images: bool) -> Iterator[tuple[str, Path]]:
     """Path in the backup and file of everything that rows of the copied database name."""
     marks = ", ".join("?" * len(ENDED_WELL_STATES))
-    images = (
-        "SELECT path FROM instances JOIN series ON series.id = series_id WHERE purged_at IS NULL"
-        f" AND (? OR state NOT IN ({marks}))"
-    )
     with closing(sqlite3.connect(database)) as copy:
+        images = (
+            f"SELECT path FROM instances JOIN series ON series.id = series_id WHERE {_here(copy, 'instances')}"
+            f" AND (? OR state NOT IN ({marks}))"
+        )
         yield from _under(stores.spool, copy.execute(images, (all_images, *ENDED_WELL_STATES)))
-        yield from _under(stores.results, copy.execute("SELECT path FROM results WHERE purged_at IS NULL"))
-        found = "SELECT findings_path FROM series WHERE findings_path IS NOT NULL AND results_purged_at IS NULL"
+        yield from _under(stores.results, copy.execute(f"SELECT path FROM results WHERE {_here(copy, 'results')}"))
+        kept = _here(copy, "series", "results_purged_at")
+        found = f"SELECT findings_path FROM series WHERE findings_path IS NOT NULL AND {kept}"
         for (path,) in copy.execute(found):
             yield from _under(stores.findings, [(path,)])
             first = stores.findings / path
             beside = first.parent.glob(f"{first.stem}-*")
             yield from _under(stores.findings, [(one.relative_to(stores.findings),) for one in sorted(beside)])
+
+
+def _here(copy: sqlite3.Connection, table: str, column: str = "purged_at") -> str:
+    """The condition that the files of a row were not deleted; versions before schema 0003 deleted none."""
+    columns = {row[1] for row in copy.execute(f"PRAGMA table_info({table})")}
+    return f"{table}.{column} IS NULL" if column in columns else "1"
 
 
 def _under(root: Path, rows: Iterable[tuple[object, ...]]) -> Iterator[tuple[str, Path]]:

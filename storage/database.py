@@ -4,7 +4,7 @@ import errno
 import fcntl
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,6 +22,8 @@ BUSY_TIMEOUT_S = 30.0  # a write transaction lasts milliseconds; waiting this lo
 CONNECTIONS_KEPT = 5  # a process has some threads, each with one transaction at a time
 MIGRATIONS = Path(__file__).parent / "migrations"
 BEGIN_MODE = "storage_begin_mode"
+
+Migrated = Callable[[Connection, str], None]  # told, in the same transaction, which revision it was
 
 
 class Database:
@@ -53,10 +55,11 @@ class Database:
         self._engine.dispose()
 
 
-def open_database(path: Path) -> Database:
+def open_database(path: Path, migrated: Migrated = lambda _connection, _revision: None) -> Database:
     """Open the database at `path`; create it, and bring its tables up to date, where needed.
 
-    Several processes may call this at once: one migrates while the others wait for a file lock.
+    Several processes may call this at once: one migrates while the others wait for a file lock. `migrated` is called
+    where the tables of an older version were brought up to date.
 
     Raises:
         DiskFull, StorageError: the file cannot be made or written, or a newer version of the node wrote it.
@@ -65,15 +68,49 @@ def open_database(path: Path) -> Database:
     ensure_folder(path.parent)
     with _file_lock(path.with_name(f"{path.name}.lock")):
         _create_private_file(path)
-        engine = _make_engine(path)
-        try:
-            with explained(path):
-                _use_write_ahead_log(engine, path)
-                _migrate(engine, path)
-        except BaseException:
-            engine.dispose()
-            raise
+        return _open(path, lambda engine: _bring_up_to_date(engine, path, migrated))
+
+
+def open_as_it_is(path: Path, *, older: bool = False) -> Database:
+    """Open the database that is at `path`, and leave its tables as they are. `older`: those of an older version too.
+
+    Raises:
+        StorageError: it cannot be used, or another version of the node made it.
+        CorruptDatabase: the file is no SQLite database, or a damaged one.
+    """
+    with _file_lock(path.with_name(f"{path.name}.lock")):
+        return _open(path, lambda engine: _refuse_other_version(engine, path, older))
+
+
+def _open(path: Path, prepare: Callable[[Engine], None]) -> Database:
+    engine = _make_engine(path)
+    try:
+        with explained(path):
+            prepare(engine)
+    except BaseException:
+        engine.dispose()
+        raise
     return Database(engine, path)
+
+
+def _bring_up_to_date(engine: Engine, path: Path, migrated: Migrated) -> None:
+    _use_write_ahead_log(engine, path)
+    _migrate(engine, path, migrated)
+
+
+def _refuse_other_version(engine: Engine, path: Path, older: bool) -> None:
+    revision = _current_revision(engine)
+    if revision is None:
+        raise StorageError("no node has made this database", where=str(path), advice="look at `dicom-node doctor`")
+    if revision > SCHEMA_REVISION:
+        raise _newer(path, revision)
+    if revision < SCHEMA_REVISION and not older:
+        raise StorageError(
+            "an older version made this database",
+            where=str(path),
+            advice="`dicom-node serve` brings it up to date, after a backup",
+        )
+    _use_write_ahead_log(engine, path)
 
 
 @contextmanager
@@ -134,8 +171,9 @@ def _use_write_ahead_log(engine: Engine, path: Path) -> None:
         )
 
 
-def _migrate(engine: Engine, path: Path) -> None:
-    if _current_revision(engine) == SCHEMA_REVISION:
+def _migrate(engine: Engine, path: Path, migrated: Migrated) -> None:
+    revision = _current_revision(engine)
+    if revision == SCHEMA_REVISION:
         return
     from alembic.command import upgrade  # 0.3 s, and only a first start needs it
     from alembic.config import Config
@@ -149,12 +187,18 @@ def _migrate(engine: Engine, path: Path) -> None:
         with writing.begin() as connection:
             config.attributes["connection"] = connection
             upgrade(config, "head")
+            if revision is not None:
+                migrated(connection, revision)
     except (CommandError, ResolutionError) as error:
-        raise StorageError(
-            f"a newer version of the node wrote this database ({error})",
-            where=str(path),
-            advice="install that version again, or give this one another [storage] folder",
-        ) from error
+        raise _newer(path, str(error)) from error
+
+
+def _newer(path: Path, seen: str) -> StorageError:
+    return StorageError(
+        f"a newer version of the node wrote this database ({seen})",
+        where=str(path),
+        advice="install that version again, or give this one another [storage] folder",
+    )
 
 
 def _current_revision(engine: Engine) -> str | None:

@@ -50,9 +50,10 @@ def examine_database(path: Path) -> DatabaseVerdict:
 
 
 def schema_revision(path: Path) -> str | None:
-    """The revision of the tables; None where it cannot be read."""
+    """The revision of the tables; None where it cannot be read. Leaves no file behind that was not there."""
+    is_open = path.with_name(f"{path.name}-wal").exists()
     try:
-        with closing(_open(path)) as connection:
+        with closing(_open(path, "" if is_open else "&immutable=1")) as connection:
             row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
     except sqlite3.Error:
         return None
@@ -98,7 +99,7 @@ def copy_whole(source: Path, target: Path) -> bool:
     return not verdict.problems and verdict.schema_revision is not None
 
 
-def _open(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=PATIENCE_S)
+def _open(path: Path, further: str = "") -> sqlite3.Connection:
+    connection = sqlite3.connect(f"file:{quote(str(path))}?mode=ro{further}", uri=True, timeout=PATIENCE_S)
     connection.text_factory = lambda data: data.decode("utf-8", "replace")
     return connection

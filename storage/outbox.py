@@ -6,22 +6,25 @@ Changes are guarded and audited like those of storage.jobs.
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, Connection, and_, bindparam, or_, select
+from sqlalchemy import ColumnElement, Connection, and_, or_, select
 
 from storage.database import Database
 from storage.delivery_moves import (
     DELIVERY_FAILED,
+    IS_OPEN,
     change_delivery,
     move_delivery,
     move_series_on,
     note_delivery,
     read_deliveries,
+    rest_or_fail,
 )
 from storage.errors import LostClaim
+from storage.return_of_destination import end_waiting
 from storage.rows import DeliveryRow, ResultObject
 from storage.schema import deliveries as table
 from storage.schema import series
-from storage.states import OPEN_DELIVERY_STATES, DeliveryState
+from storage.states import DeliveryState
 
 __all__ = [
     "DELIVERY_FAILED",
@@ -35,9 +38,6 @@ __all__ = [
     "postpone_delivery",
     "stored",
 ]
-
-# Written out in the statement: only so does SQLite see that the index of open deliveries (0004) will do.
-_IS_OPEN = table.c.state.in_(bindparam("open", sorted(OPEN_DELIVERY_STATES), expanding=True, literal_execute=True))
 
 
 def claim_delivery(
@@ -73,7 +73,7 @@ def _next(connection: Connection, destination: str, now: datetime) -> int | None
     query = (
         select(table.c.id)
         .join(series, series.c.id == table.c.series_id)
-        .where(table.c.destination == destination, _IS_OPEN, _is_free(now))
+        .where(table.c.destination == destination, IS_OPEN, _is_free(now))
         .order_by(series.c.urgent.desc(), table.c.created_at, table.c.id)
         .limit(1)
     )
@@ -92,7 +92,8 @@ def delivered(
 ) -> None:
     """PENDING -> DELIVERED: the destination has taken every object; `statuses` are its answers.
 
-    The last delivery of the revision moves the series on. Where the delivery was withdrawn while it was being
+    The last delivery of the revision moves the series on. What waits because the destination was away goes at
+    once (`storage.return_of_destination`). Where the delivery was withdrawn while it was being
     sent, an audit row tells what the destination has taken, nothing else changes, and LostClaim is raised.
     """
     _take(db, claim, DeliveryState.DELIVERED, "delivered", statuses, now)
@@ -115,7 +116,9 @@ def _take(
     answers = {"statuses": [*_earlier_statuses(claim), *statuses], "last_error": None, "asked": 0}
     try:
         with db.transaction() as connection:
-            move_delivery(connection, claim, to, event, said, actor=_actor(claim), now=now, **answers)
+            waited = end_waiting(connection, claim)
+            told = {**said, "brought_forward": waited} if waited else said
+            move_delivery(connection, claim, to, event, told, actor=_actor(claim), now=now, **answers)
             if to == DeliveryState.DELIVERED:
                 move_series_on(connection, claim, actor=_actor(claim), now=now)
     except LostClaim:
@@ -137,25 +140,8 @@ def postpone_delivery(
 
     When the last delivery of the revision has ended and one has failed, so has the series. Raises LostClaim.
     """
-    detail = {"error": error, "attempts": claim.attempts}
     with db.transaction() as connection:
-        if claim.attempts < maximum_attempts:
-            at_rest = {"lease_owner": None, "lease_expires_at": None, "not_before": now + delay}
-            change_delivery(connection, claim, **at_rest, last_error=error)
-            said = {**detail, "delay_s": delay.total_seconds()}
-            note_delivery(connection, claim, "delivery-postponed", said, actor=_actor(claim), now=now)
-            return
-        move_delivery(
-            connection,
-            claim,
-            DeliveryState.FAILED,
-            "delivery-failed",
-            detail,
-            actor=_actor(claim),
-            now=now,
-            last_error=error,
-        )
-        move_series_on(connection, claim, actor=_actor(claim), now=now)
+        rest_or_fail(connection, claim, error, delay, maximum_attempts, actor=_actor(claim), now=now)
 
 
 def give_back_delivery(db: Database, claim: DeliveryRow, now: datetime) -> None:

@@ -1,10 +1,10 @@
 """What stands where, counted: for the administrator's status."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, and_, case, func, select
+from sqlalchemy import ColumnElement, Connection, and_, case, exists, func, select
 
 from storage.database import Database
 from storage.rows import SeriesRow, series_row
@@ -30,27 +30,43 @@ class DestinationOverview:
 
 
 @dataclass(frozen=True)
+class DefectOverview:
+    """The series that are refused for one reason.
+
+    `earlier_delivered` are those of which a destination has results of an earlier revision, as long as their images
+    are here: deleting these is the administrator's way to say that the matter is settled.
+    """
+
+    reason: str
+    series: int
+    earlier_delivered: int
+
+
+@dataclass(frozen=True)
 class Overview:
     """The whole node at one moment.
 
     `series` counts every state, `analysing` those QUEUED series that a worker holds; `oldest_waiting` is the
-    series on its way, past RECEIVING, that has waited longest since its last instance.
+    series on its way, past RECEIVING, that has waited longest since its last instance; `defects` are the reasons
+    that were asked for and have series.
     """
 
     series: Mapping[SeriesState, int]
     analysing: int
     oldest_waiting: SeriesRow | None
     destinations: tuple[DestinationOverview, ...]
+    defects: tuple[DefectOverview, ...]
 
 
-def overview(db: Database) -> Overview:
-    """Count series and deliveries in one committed state of the database."""
+def overview(db: Database, defects: Collection[str] = ()) -> Overview:
+    """Count series and deliveries in one committed state of the database; `defects`: codes to count refusals by."""
     with db.read() as connection:
         return Overview(
             series=_count_series(connection),
             analysing=_count_analysing(connection),
             oldest_waiting=_oldest_waiting(connection),
             destinations=_destinations(connection),
+            defects=_defects(connection, defects),
         )
 
 
@@ -107,3 +123,19 @@ def _last_error(connection: Connection, destination: str) -> str | None:
         .limit(1)
     )
     return connection.execute(query).scalar_one_or_none()
+
+
+def _defects(connection: Connection, reasons: Collection[str]) -> tuple[DefectOverview, ...]:
+    went_out = exists().where(
+        deliveries.c.series_id == series.c.id,
+        deliveries.c.revision < series.c.revision,
+        deliveries.c.statuses.is_not(None),  # every object was taken, whatever became of the delivery afterwards
+    )
+    concerned = and_(went_out, series.c.source_purged_at.is_(None))
+    query = (
+        select(series.c.refusal_code, func.count(), func.count(case((concerned, 1))))
+        .where(series.c.refusal_code.in_(reasons))
+        .group_by(series.c.refusal_code)
+        .order_by(series.c.refusal_code)
+    )
+    return tuple(DefectOverview(*row) for row in connection.execute(query).all())

@@ -8,11 +8,11 @@ from typing import Any
 
 from storage.audit import append
 from storage.backup import DATABASE_SUFFIX, FORMAT, MANIFEST, CopiedFile, Manifest, copy_file
-from storage.database import open_database
 from storage.deletion import Stores
 from storage.durable import ensure_folder, sync_folder, sync_tree
 from storage.errors import StorageError, explained_os_errors
 from storage.losses import mark_absent
+from storage.migrating import bring_up_to_date
 from storage.recovery import release_leases
 from storage.schema import SCHEMA_REVISION
 
@@ -104,7 +104,7 @@ def _bring(source: Path, name: str, target: Path, manifest: Manifest) -> None:
 
 
 def _take_up(database: Path, stores: Stores, manifest: Manifest, actor: str, now: datetime) -> None:
-    db = open_database(database)
+    db = bring_up_to_date(database, actor, now)
     try:
         lost = mark_absent(db, stores, "not in the backup", actor, now)
         release_leases(db, None, now, crashed=False)

@@ -52,10 +52,19 @@ def _detail(detail: dict[str, Any]) -> str:
 
 
 def _words(value: object) -> str:
+    """A mapping with its keys, as of destinations; those of a list, as of statuses, in short: their values."""
     if isinstance(value, list):
-        return " | ".join(map(_words, value)) or "none"
+        return " | ".join(map(_in_short, value)) or "none"
     if isinstance(value, dict):
-        return " ".join(map(_words, value.values()))
+        return ", ".join(f"{_words(key)} ({_words(one)})" for key, one in value.items()) or "none"
+    return _printed(value)
+
+
+def _in_short(value: object) -> str:
+    return " ".join(map(_words, value.values())) if isinstance(value, dict) else _words(value)
+
+
+def _printed(value: object) -> str:
     shown = (
         isinstance(value, str) and value.isprintable()
     )  # a peer may put control characters into its AE title

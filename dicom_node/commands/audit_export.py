@@ -31,19 +31,20 @@ def export_entries(
 ) -> None:
     """Write the rows of a period to `output`, as its suffix says, and their signed head beside it.
 
-    Raises NodeError where the suffix is unknown, a time is none, or a file cannot be written.
+    Raises NodeError where the suffix is unknown, a time is none, or a file is there already or cannot be written.
     """
     if output.suffix not in WRITERS:
         raise NodeError(
             "the file name tells no format", where=str(output), advice="name a .jsonl or .csv file"
         )
     begin, end = _moment(since, "--since"), _moment(until, "--until")
+    beside = output.with_name(output.name + HEAD_SUFFIX)
+    _refuse_existing(beside)
     db = open_node_database(settings)
     rows = CountedRows(entries_of_period(db, begin, end))
     newest = newest_entry(db)
     digest = _write_rows(rows, output)
     head = _head(settings, clock(), newest, begin, end, rows, digest)
-    beside = output.with_name(output.name + HEAD_SUFFIX)
     _sign(settings, head, beside)
     _record(db, "audit-exported", clock(), head, output.name)
     print(f"{rows.count} rows written to {output}, their signed head to {beside}")
@@ -88,11 +89,20 @@ def print_patient_hash(settings: Settings, patient_id: str) -> None:
         print(f"series {series}")
 
 
+def _refuse_existing(path: Path) -> None:
+    if path.exists():
+        raise _there_already(path)
+
+
 def _write_rows(rows: CountedRows, output: Path) -> str:
-    """The file's SHA-256."""
+    """The file's SHA-256. What is there is never overwritten; rows that cannot all be written leave no file."""
     with _explained(output):
-        with output.open("w", encoding="utf-8", newline="") as file:
-            WRITERS[output.suffix](rows, file)
+        with output.open("x", encoding="utf-8", newline="") as file:
+            try:
+                WRITERS[output.suffix](rows, file)
+            except BaseException:
+                output.unlink()
+                raise
         with output.open("rb") as written:
             return file_digest(written, "sha256").hexdigest()
 
@@ -133,16 +143,22 @@ def _sign(settings: Settings, head: LogHead, path: Path) -> None:
 
 
 def _write(path: Path, data: bytes) -> None:
-    with _explained(path):
-        path.write_bytes(data)
+    with _explained(path), path.open("xb") as file:
+        file.write(data)
 
 
 @contextmanager
 def _explained(path: Path) -> Iterator[None]:
     try:
         yield
+    except FileExistsError as error:
+        raise _there_already(path) from error
     except OSError as error:
         raise NodeError(f"cannot be written ({error.strerror})", where=str(path), advice=ADVICE) from error
+
+
+def _there_already(path: Path) -> NodeError:
+    return NodeError("this file is there already", where=str(path), advice="name another one; nothing is overwritten")
 
 
 def _record(db: Database, event: str, now: datetime, head: LogHead, file: str) -> None:

@@ -20,9 +20,10 @@ MIB = 1024**2
 def back_up_node(settings: Settings, target: Path, *, with_images: bool, as_json: bool) -> bool:
     """Copy database, results, findings, keys and images to the new folder `target`, with a manifest.
 
-    Whether every file that a row names was there.
+    A database of an older version is copied as it is: the backup before an upgrade. Whether every file that a row
+    names was there.
     """
-    folders, db = Folders(settings.storage.folder), open_node_database(settings)
+    folders, db = Folders(settings.storage.folder), open_node_database(settings, older=True)
     keys = (folders.signing_key, folders.patient_key, folders.atna_cursor)
     with closing(db), Console(stderr=True).status("copying") as shown:
         manifest = back_up(

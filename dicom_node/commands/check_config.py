@@ -1,16 +1,12 @@
 """`dicom-node check-config`: the effective settings, and whether the node could start with them."""
 
-import errno
 import importlib.metadata
 import importlib.util
 import json
-import pwd
-import socket
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -22,37 +18,33 @@ from dicom_node.clock import system_clock
 from dicom_node.commands.check_access import LOOPBACK, check_access
 from dicom_node.commands.check_atna import check_atna
 from dicom_node.commands.check_commitment import check_commitment
+from dicom_node.commands.check_ports import check_ports
+from dicom_node.commands.check_storage import check_storage
 from dicom_node.commands.checks import Check
-from dicom_node.commands.running_node import find_running_node
 from dicom_node.destination_settings import DestinationSettings
 from dicom_node.result_kinds import STATEMENTS
 from dicom_node.settings import Settings
 from glianet.errors import WeightsError
 from glianet.weights_file import DEFAULT_WEIGHTS, combined_sha256, read_metadata, weights_sha256
-from storage.durable import free_bytes
 
-GIB = 1024**3
 PROBE_TIMEOUT_S = 120.0  # importing torch on a cold disk takes its time
+MAY_PASS_EXIT_STATUS = 75  # EX_TEMPFAIL of sysexits.h
 EVERY_ADDRESS = ("0.0.0.0", "::")
 NO_STATEMENT = (
     "gets neither report nor key_images nor pdf: of a series without a candidate, or not analysed, it hears nothing"
 )
 STYLES = {"ok": "green", "warning": "yellow", "error": "red"}
-_PORT_ADVICE = {
-    errno.EADDRINUSE: "is a node running already, or another program?",
-    errno.EADDRNOTAVAIL: "this machine has no such address; 0.0.0.0 listens on all that it has",
-    errno.EACCES: "ports below 1024 need a privilege (CAP_NET_BIND_SERVICE); choose a higher one or grant it",
-}
 _DEVICE_PROBE = """
 import sys, torch
 from glianet.device import choose_device
 from glianet.errors import GliaNetError
 from glianet.model import ComputeSettings, fitting_ways
 try:
-    device = choose_device(sys.argv[1])
-    backend, precision = fitting_ways(ComputeSettings(*sys.argv[1:]), device)[0]
+    device = choose_device(sys.argv[2])
+    backend, precision = fitting_ways(ComputeSettings(*sys.argv[2:]), device)[0]
 except GliaNetError as problem:
-    sys.exit(str(problem))
+    print(problem, file=sys.stderr)
+    sys.exit(int(sys.argv[1]) if problem.retry_helps else 1)
 print(f"{device} would be used by {backend} in {precision} (torch {torch.__version__})")
 """
 _WEIGHTS_PROBE = """
@@ -72,9 +64,9 @@ def run_checks(settings: Settings, *, echo: bool, now: datetime | None = None) -
     """Everything a start needs, checked without starting; `echo` adds a C-ECHO to every destination."""
     checks = [
         *_check_keywords(settings),
-        *_check_ports(settings),
+        *check_ports(settings),
         *check_access(settings, now or system_clock()),
-        _check_folder(settings),
+        *check_storage(settings),
         _check_weights(settings),
         _check_device(settings),
         *_check_destinations(settings, echo=echo),
@@ -105,9 +97,10 @@ def print_checks(settings: Settings, checks: tuple[Check, ...], *, as_json: bool
 
 def _verdict(checks: tuple[Check, ...]) -> str:
     errors = sum(check.failed for check in checks)
-    if not errors:
-        return "The node can start."
-    return f"{errors} error{'s' if errors > 1 else ''}: to be mended first."
+    counted = f"{errors} error{'s' if errors > 1 else ''}"
+    if any(check.refuses for check in checks):
+        return f"{counted}: to be mended first."
+    return f"The node can start, and has {counted} to be mended." if errors else "The node can start."
 
 
 def _check_keywords(settings: Settings) -> Iterator[Check]:
@@ -115,67 +108,6 @@ def _check_keywords(settings: Settings) -> Iterator[Check]:
     for keyword in (*named, *settings.assembly.announced_count_attributes):
         if tag_for_keyword(keyword) is None:
             yield Check("attributes", "error", f"{keyword} is no attribute keyword of PS3.6")
-
-
-def _check_ports(settings: Settings) -> Iterator[Check]:
-    receiver = settings.receiver
-    if receiver.accept_plain:
-        yield _check_port("port", receiver.port, settings)
-    if receiver.tls_port:
-        yield _check_port("TLS port", receiver.tls_port, settings)
-
-
-def _check_port(name: str, port: int, settings: Settings) -> Check:
-    where = f"{settings.receiver.host}:{port}"
-    try:
-        _listen_once(settings.receiver.host, port)
-    except socket.gaierror as error:
-        return Check(
-            name, "error", f"{where} cannot be listened on: receiver.host is no address ({error.strerror})"
-        )
-    except OSError as error:
-        running = _running_on(settings.storage.folder) if error.errno == errno.EADDRINUSE else None
-        if running is not None:
-            return Check(name, "ok", f"{where} is listened on by this node, which runs (process {running})")
-        advice = _PORT_ADVICE.get(error.errno or 0, "see receiver.host and the ports")
-        return Check(name, "error", f"{where} cannot be listened on ({error.strerror}): {advice}")
-    return Check(name, "ok", f"{where} is free, AE title {settings.node.ae_title}")
-
-
-def _listen_once(host: str, port: int) -> None:
-    family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-    with socket.socket(family, socket.SOCK_STREAM) as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-
-
-def _running_on(folder: Path) -> int | None:
-    try:
-        return find_running_node(folder)
-    except OSError:  # not ours to read: the check of the folder says so
-        return None
-
-
-def _check_folder(settings: Settings) -> Check:
-    """Makes no folder: run by another account than the node's, it would be that account's."""
-    folder = settings.storage.folder
-    standing = next(path for path in (folder, *folder.parents) if path.exists() or path.is_symlink())
-    what = str(folder) if standing == folder else f"{folder} is not there yet; {standing}"
-    try:
-        tempfile.TemporaryFile(dir=standing).close()
-        free_gib = free_bytes(standing) / GIB
-        owner = pwd.getpwuid(standing.stat().st_uid).pw_name
-    except OSError as error:
-        return Check("folder", "error", f"{what} cannot be written ({error.strerror}): see storage.folder")
-    except KeyError:
-        owner = "an account without a name"
-    seen = f"{what} can be written, owner {owner}, {free_gib:.1f} GiB free"
-    if free_gib <= settings.receiver.minimum_free_gib:
-        floor = settings.receiver.minimum_free_gib
-        return Check(
-            "folder", "error", f"{seen}: below receiver.minimum_free_gib = {floor}, nothing would be accepted"
-        )
-    return Check("folder", "ok", seen)
 
 
 def _check_weights(settings: Settings) -> Check:
@@ -192,8 +124,11 @@ def _check_weights(settings: Settings) -> Check:
         seen.append(f"{path.name}{shipped}, SHA-256 {digests[-1]}")
     if len(digests) > 1:
         seen.append(f"together, as in results: SHA-256 {combined_sha256(digests)}")
-    _, reason = _probe(_WEIGHTS_PROBE, *settings.model.weights) if settings.model.weights else ("", "")
-    return Check("weights", "error" if reason else "ok", reason or "; ".join(seen))
+    if settings.model.weights:
+        answer = _probe(_WEIGHTS_PROBE, *settings.model.weights)
+        if answer.problem:
+            return answer.as_check("weights", answer.problem)
+    return Check("weights", "ok", "; ".join(seen))
 
 
 def _check_device(settings: Settings) -> Check:
@@ -201,13 +136,27 @@ def _check_device(settings: Settings) -> Check:
     if importlib.util.find_spec("torch") is None:
         return Check("device", "error", "torch is not installed")
     model = settings.model
-    seen, reason = _probe(_DEVICE_PROBE, model.device, model.backend, model.precision)
-    if reason:
-        return Check("device", "error", f"model.device, backend, precision: {reason}")
-    return Check("device", "ok", seen)
+    answer = _probe(_DEVICE_PROBE, str(MAY_PASS_EXIT_STATUS), model.device, model.backend, model.precision)
+    if answer.problem:
+        return answer.as_check("device", f"model.device, backend, precision: {answer.problem}")
+    return Check("device", "ok", answer.printed)
 
 
-def _probe(program: str, *arguments: str) -> tuple[str, str]:
+@dataclass(frozen=True)
+class _Answer:
+    """What a program printed, and what it said where it failed; `late`: it said nothing in time."""
+
+    printed: str
+    problem: str = ""
+    may_pass: bool = False
+    late: bool = False
+
+    def as_check(self, name: str, outcome: str) -> Check:
+        """A machine that is busy is no reason not to start."""
+        return Check(name, "warning" if self.late else "error", outcome, may_pass=self.may_pass)
+
+
+def _probe(program: str, *arguments: str) -> _Answer:
     """The last line that a program prints, and, where it fails, the last line of its errors."""
     try:
         done = subprocess.run(
@@ -218,9 +167,13 @@ def _probe(program: str, *arguments: str) -> tuple[str, str]:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return "", f"torch did not answer within {PROBE_TIMEOUT_S:.0f} s"
+        said = f"torch did not answer within {PROBE_TIMEOUT_S:.0f} s; is the machine busy?"
+        return _Answer("", said, may_pass=True, late=True)
     printed, errors = (text.strip().splitlines() or [""] for text in (done.stdout, done.stderr))
-    return printed[-1], (errors[-1] or "no answer") if done.returncode else ""
+    if done.returncode == 0:
+        return _Answer(printed[-1])
+    may_pass = done.returncode == MAY_PASS_EXIT_STATUS or done.returncode < 0  # a signal, as for want of memory
+    return _Answer(printed[-1], errors[-1] or "no answer", may_pass)
 
 
 def _check_destinations(settings: Settings, *, echo: bool) -> Iterator[Check]:

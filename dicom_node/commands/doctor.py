@@ -12,6 +12,7 @@ from dicom_node.commands.accounts import calling_account
 from dicom_node.doctor.examine import examine
 from dicom_node.doctor.verdict import Check
 from dicom_node.logs import logs_held_back
+from dicom_node.printable import printable
 from dicom_node.settings import Settings
 
 STYLES = {"ok": "green", "repaired": "cyan", "warning": "yellow", "error": "red"}
@@ -43,6 +44,6 @@ def _print(checks: list[Check]) -> None:
     width = max(len(check.name) for check in checks)
     for check in checks:
         level = (f"{check.level:<10}", STYLES[check.level])
-        console.print(Text.assemble(level, f"{check.name:<{width}}  {check.outcome}"))
+        console.print(Text.assemble(level, f"{check.name:<{width}}  {printable(check.outcome)}"))
         for example in check.examples:
-            console.print(f"{INDENT}{example}")
+            console.print(printable(f"{INDENT}{example}"))

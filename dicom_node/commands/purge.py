@@ -10,6 +10,7 @@ from dicom_node.commands.accounts import calling_account
 from dicom_node.commands.node_database import open_node_database
 from dicom_node.errors import NodeError
 from dicom_node.folders import Folders
+from dicom_node.printable import printable
 from dicom_node.retention import carry_out, plan, stores_of
 from dicom_node.settings import Settings
 from storage.database import Database
@@ -60,7 +61,7 @@ def _print(planned: list[Deletion], done: list[bool], *, dry_run: bool, as_json:
     for one, deleted in zip(planned, done, strict=True):
         said = "would delete" if dry_run else "deleted" if deleted else "left, because it has changed"
         print(f"{said}  {one.kind:<7}  {_size(one)}  ended {one.ended_at:%Y-%m-%d %H:%M} UTC  {one.cause}")
-        print(f"    {one.series_instance_uid}")
+        print(printable(f"    {one.series_instance_uid}"))
     counted = [one for one, deleted in zip(planned, done, strict=True) if deleted or dry_run]
     total = sum(one.bytes for one in counted) / MIB
     print(f"{'would delete' if dry_run else 'deleted'}: {len(counted)} of {len(planned)}, {total:.1f} MiB")

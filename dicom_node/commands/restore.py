@@ -1,15 +1,14 @@
 """`dicom-node restore`: a backup becomes the storage folder of a node."""
 
 import json
-import os
 from pathlib import Path
 
 from rich.console import Console
 
 from dicom_node.clock import system_clock
 from dicom_node.commands.accounts import calling_account
-from dicom_node.errors import NodeError
 from dicom_node.folders import Folders
+from dicom_node.node_account import refuse_other_account
 from dicom_node.retention import stores_of
 from dicom_node.settings import Settings
 from storage.node_lock import NodeLock
@@ -19,9 +18,7 @@ from storage.restore import restore
 def restore_node(settings: Settings, source: Path, *, as_json: bool) -> None:
     """Check every file of the backup and copy it to `storage.folder`, which must hold no node yet."""
     folders = Folders(settings.storage.folder)
-    if folders.root.exists() and folders.root.stat().st_uid != os.getuid():
-        what = "what this account restores the node's account could not use"
-        raise NodeError(what, where=str(folders.root), advice="run the command as the account that runs the node")
+    refuse_other_account(folders.root, "restores")
     with NodeLock(folders.root), Console(stderr=True).status("copying") as shown:
         manifest = restore(
             source,

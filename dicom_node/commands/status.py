@@ -10,19 +10,21 @@ from rich.console import Console
 from rich.text import Text
 
 from dicom_node.clock import system_clock
+from dicom_node.commands.attention import attention
 from dicom_node.commands.audit_status import collect_audit_messages, describe_audit_messages
 from dicom_node.commands.certificates import collect_certificates, describe_certificates
 from dicom_node.commands.commitment_status import collect_requests, describe_delivery, describe_requests
 from dicom_node.commands.node_database import open_node_database
-from dicom_node.commands.running_node import find_running_node
+from dicom_node.commands.node_state import NodeState, see_node
 from dicom_node.commands.times import shown_time
 from dicom_node.errors import NodeError
 from dicom_node.folders import Folders
+from dicom_node.printable import printable
 from dicom_node.reasons import REASONS, Reason
 from dicom_node.settings import Settings
 from storage.database import Database
 from storage.outbox import deliveries
-from storage.overview import DestinationOverview, Overview, overview
+from storage.overview import DestinationOverview, Overview
 from storage.series import SeriesRow, list_series
 from storage.states import DeliveryState, SeriesState
 
@@ -37,45 +39,60 @@ INDENT = " " * 4
 STATE_WIDTH = 24  # "analysing 999/999 patches"
 
 
-def print_status(settings: Settings, *, limit: int, state: str | None, as_json: bool) -> None:
-    """Whether the node runs, counts of states, deliveries to each destination, and the newest series."""
+def print_status(settings: Settings, *, limit: int, state: str | None, as_json: bool) -> list[str]:
+    """What needs attention, whether the node runs, counts of states, deliveries, and the newest series.
+
+    Returns the sentences that tell of what needs attention.
+    """
     states = None if state is None else (_state(state),)
     folders = Folders(settings.storage.folder)
     db = open_node_database(settings)
+    seen = see_node(db, settings, system_clock())
+    needed = attention(seen)
     if as_json:
-        status = collect_status(db, folders, limit=limit, states=states)
-        certificates = collect_certificates(settings.tls, system_clock())
-        waiting = collect_audit_messages(db, settings)
-        seen = {**status, "certificates": certificates, "audit_messages": waiting}
-        print(json.dumps(seen, default=str, indent=2))
-        return
+        status = {
+            "attention": needed,
+            **_as_tables(seen),
+            "commitment_requests": collect_requests(db),
+            "audit_messages": collect_audit_messages(db, settings),
+            **collect_series(db, folders, limit=limit, states=states),
+        }
+        print(json.dumps(status, default=str, indent=2))
+        return needed
     console = Console(soft_wrap=True, markup=False, highlight=False)
-    console.print(_running(folders, settings))
-    for certificate in describe_certificates(settings.tls, system_clock()):
+    for sentence in needed:
+        console.print(Text(printable(f"attention: {sentence}"), style="red"))
+    console.print(_running(seen.process, settings))
+    for certificate in describe_certificates(seen.certificates):
         console.print(certificate)
-    _print_overview(console, overview(db), [one.name for one in settings.destinations])
+    _print_overview(console, seen.overview, [one.name for one in settings.destinations])
     for line in describe_requests(db):
-        console.print(line)
+        console.print(printable(line))
     for messages in describe_audit_messages(db, settings):
         console.print(messages)
     for row in list_series(db, states=states, limit=limit):
         _print_series(console, db, row, _progress(folders))
+    return needed
 
 
-def collect_status(
+def collect_series(
     db: Database, folders: Folders, *, limit: int, states: Collection[SeriesState] | None = None
 ) -> dict[str, Any]:
-    """What `--json` prints: the running node's process id (or null), overview, the newest series with what is
-    being done to each, progress in patches."""
+    """The newest series with what is being done to each, and progress in patches (or null)."""
     progress = _progress(folders)
     rows = [_as_dict(row, progress) for row in list_series(db, states=states, limit=limit)]
-    process = find_running_node(folders.root)
+    return {"series": rows, "progress": progress}
+
+
+def _as_tables(seen: NodeState) -> dict[str, Any]:
+    """For a program: the running node's process id (or null) and ports that do not answer, disk, overview, and more."""
     return {
-        "process": process,
-        "overview": asdict(overview(db)),
-        "commitment_requests": collect_requests(db),
-        "series": rows,
-        "progress": progress,
+        "process": seen.process,
+        "unanswered": seen.unanswered,
+        "deaths_in_the_last_hour": seen.deaths,
+        "disk": {**asdict(seen.disk), "accepting": seen.disk.accepting},
+        "overview": asdict(seen.overview),
+        "certificates": collect_certificates(seen.certificates),
     }
 
 
@@ -100,8 +117,7 @@ def _as_dict(row: SeriesRow, progress: dict[str, Any] | None) -> dict[str, Any]:
     return fields
 
 
-def _running(folders: Folders, settings: Settings) -> Text:
-    process = find_running_node(folders.root)
+def _running(process: int | None, settings: Settings) -> Text:
     if process is None:
         return Text("node: not running; what waits goes on at the next start", style="yellow")
     receiver = settings.receiver
@@ -115,13 +131,13 @@ def _print_overview(console: Console, seen: Overview, configured: list[str]) -> 
     counts = ", ".join(f"{count} {_words(state)}" for state, count in seen.series.items() if count)
     console.print(f"series: {counts or 'none yet'}")
     for one in seen.destinations:
-        console.print(f"to {one.destination}: {_counts(one)}")
+        console.print(printable(f"to {one.destination}: {_counts(one)}"))
         if one.destination not in configured and one.pending + one.stored:
             console.print(
                 f"{INDENT}no [[destination]] has this name any more: these wait for ever", style="red"
             )
         if one.last_error:
-            console.print(f"{INDENT}last error: {one.last_error}")
+            console.print(printable(f"{INDENT}last error: {one.last_error}"))
 
 
 def _counts(one: DestinationOverview) -> str:
@@ -137,13 +153,14 @@ def _print_series(console: Console, db: Database, row: SeriesRow, progress: dict
     console.print(
         Text.assemble(f"{shown_time(row.last_received_at)}  ", (doing, STYLES.get(row.state, ""))), end=""
     )
-    console.print(f"  {_outcome(row)}".rstrip())
-    console.print(f"{INDENT}{row.series_instance_uid}")
+    console.print(printable(f"  {_outcome(row)}".rstrip()))
+    console.print(printable(f"{INDENT}{row.series_instance_uid}"))
     again = f", revision {row.revision}" if row.revision > 1 else ""
     purged = f", images deleted {shown_time(row.source_purged_at)}" if row.source_purged_at else ""
-    console.print(f"{INDENT}{row.instance_count} instances from {row.sender_ae_title or '?'}{again}{purged}")
+    sender = printable(row.sender_ae_title or "?")
+    console.print(f"{INDENT}{row.instance_count} instances from {sender}{again}{purged}")
     for line in _waits(db, row):
-        console.print(INDENT + line)
+        console.print(printable(INDENT + line))
 
 
 def _waits(db: Database, row: SeriesRow) -> Iterator[str]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
+from dicom_node.printable import printable
 from dicom_node.validation.validate_folder import validate_folder
 from dicom_node.validation.verdicts import FolderVerdict, ObjectVerdict, counted
 
@@ -27,13 +28,13 @@ def validate_files(folder: Path, source: Path | None, *, as_json: bool) -> bool:
 
 
 def _print_object(console: Console, verdict: ObjectVerdict) -> None:
-    console.print(Text(_printable(f"{verdict.file}: {verdict.kind}"), style="bold"))
+    console.print(Text(printable(f"{verdict.file}: {verdict.kind}"), style="bold"))
     if verdict.sop_instance_uid:
-        console.print(_printable(f"  instance {verdict.sop_instance_uid}"))
+        console.print(printable(f"  instance {verdict.sop_instance_uid}"))
     width = max(len(check.name) for check in verdict.checks)
     for check in verdict.checks:
         outcome = (f"  {check.outcome:<{WIDTH}}  ", STYLES[check.outcome])
-        console.print(Text.assemble(outcome, f"{check.name:<{width}}  {_printable(check.sentence)}"))
+        console.print(Text.assemble(outcome, f"{check.name:<{width}}  {printable(check.sentence)}"))
 
 
 def _summary(verdict: FolderVerdict) -> str:
@@ -42,8 +43,3 @@ def _summary(verdict: FolderVerdict) -> str:
     results = f"{counted(len(verdict.objects), 'result')}{outcome}"
     images = f"{counted(sum(verdict.sources.values()), 'source image')} in {len(verdict.sources)} series"
     return f"{results}. {images}, {counted(len(verdict.skipped), 'other file')} passed over."
-
-
-def _printable(text: str) -> str:
-    """File names and values may hold control characters."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text)

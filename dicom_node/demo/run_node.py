@@ -14,7 +14,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from dicom_node.commands.status import collect_status
+from dicom_node.commands.status import collect_series
 from dicom_node.delivery import echo
 from dicom_node.destination_settings import DestinationSettings
 from dicom_node.errors import NodeError
@@ -130,7 +130,7 @@ class Neighbourhood:
         folders = Folders(self._run / "node")
         db = open_database(folders.database)
         try:
-            return collect_status(db, folders, limit=100)
+            return collect_series(db, folders, limit=100)
         finally:
             db.close()
 

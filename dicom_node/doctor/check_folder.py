@@ -8,6 +8,7 @@ from pathlib import Path
 
 from sqlalchemy import select
 
+from dicom_node.disk_space import disk_space
 from dicom_node.doctor.examination import Examination
 from dicom_node.doctor.verdict import Check, counted
 from dicom_node.folders import Folders
@@ -20,7 +21,6 @@ from storage.durable import (
     FOLDER_MODE,
     TEMPORARY_SUFFIX,
     ensure_folder,
-    free_bytes,
     remove_temporary_files,
 )
 from storage.errors import explained_os_errors
@@ -29,7 +29,6 @@ from storage.recovery import release_leases
 from storage.schema import deliveries, results, series
 from storage.spool import Spool, series_folder
 
-GIB = 1024**3
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
 YOUNG_S = 600.0  # what is younger than this may be at work, where the node runs
 ORPHANED_FOLDER = "orphaned"  # below the storage folder; what is put there is nobody's any more
@@ -130,12 +129,9 @@ def check_permissions(examination: Examination) -> Check:
 
 def check_space(examination: Examination) -> Check:
     """Whether anything would be received."""
-    floor = examination.settings.receiver.minimum_free_gib
-    free_gib = free_bytes(examination.folders.root) / GIB
-    if free_gib <= floor:
-        said = f"{free_gib:.1f} GiB free, receiver.minimum_free_gib is {floor}: nothing is received; see [retention]"
-        return Check("space", "error", said)
-    return Check("space", "ok", f"{free_gib:.1f} GiB free")
+    space = disk_space(examination.settings)
+    said = space.words if space.accepting else f"{space.words}; see [retention]"
+    return Check("space", "ok" if space.accepting else "error", said)
 
 
 def check_leases(db: Database, examination: Examination) -> Check:

@@ -1,6 +1,5 @@
 """The examination of a storage folder, from the database outwards."""
 
-import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -22,6 +21,7 @@ from dicom_node.doctor.verdict import Check
 from dicom_node.errors import NodeError
 from dicom_node.folders import Folders
 from dicom_node.lost_database import files_of_a_node
+from dicom_node.node_account import refuse_other_account
 from dicom_node.settings import Settings
 from storage.audit import record, verify
 from storage.database import Database, open_database
@@ -67,9 +67,8 @@ def examine(
         raise NodeError("there is no storage folder", where=str(folders.root), advice="see storage.folder")
     if not folders.database.exists() and not any(files_of_a_node(folders)):
         raise NodeError("no node has run in this folder", where=str(folders.root), advice="see storage.folder")
-    if repair and folders.root.stat().st_uid != os.getuid():
-        what = "what this account repairs the node's account could not use"
-        raise NodeError(what, where=str(folders.root), advice="run the command as the account that runs the node")
+    if repair:
+        refuse_other_account(folders.root, "repairs")
     with _held(folders.root, repair) as running:
         examination = Examination(settings, running, repair, deep, backup, actor, clock, progress)
         first = _check_database(examination)

@@ -13,17 +13,19 @@ from datetime import datetime
 from pathlib import Path
 
 from dicom_node.doctor.adopt_results import adopt_results
+from dicom_node.doctor.came_again import give_way
 from dicom_node.doctor.examination import Examination
 from dicom_node.doctor.verdict import counted
 from dicom_node.receiver.reconcile import reconcile
 from dicom_node.retention import stores_of
 from storage.audit import record, verify
 from storage.backup import copy_file
-from storage.database import Database, open_database
+from storage.database import Database, open_as_it_is
 from storage.durable import sync_folder, write_durable
 from storage.errors import StorageError, explained_os_errors
 from storage.integrity import copy_whole, last_audit_row, readable_audit_rows
 from storage.losses import mark_absent
+from storage.migrating import bring_up_to_date
 from storage.restore import read_manifest
 from storage.spool import Spool
 
@@ -53,7 +55,7 @@ def salvage_database(examination: Examination) -> Salvage:
         with explained_os_errors(fresh):
             fresh.rename(folders.database)
             sync_folder(folders.root)
-    db = open_database(folders.database)
+    db = bring_up_to_date(folders.database, examination.actor, now)
     try:
         event = "database-repaired" if whole else "database-restored" if made_at else "database-rebuilt"
         told = {
@@ -63,7 +65,7 @@ def salvage_database(examination: Examination) -> Salvage:
             "backup_made_at": made_at,
         }
         record(db, event, now, actor=examination.actor, detail=told)
-        seen = _take_up(db, examination)
+        seen = _take_up(db, examination, made_at)
     finally:
         db.close()
     if whole:
@@ -84,7 +86,7 @@ def _last_known(database: Path) -> tuple[int, str] | None:
 def _holds(fresh: Path) -> bool:
     """Whether the audit chain, too, came over without a gap."""
     try:
-        db = open_database(fresh)
+        db = open_as_it_is(fresh, older=True)
     except StorageError:
         return False
     try:
@@ -96,7 +98,9 @@ def _holds(fresh: Path) -> bool:
 def _take_from(backup: Path, fresh: Path) -> str:
     manifest = read_manifest(backup)
     source = backup / manifest.database
-    if copy_file(source, fresh) != manifest.files[manifest.database]:
+    with explained_os_errors(source):
+        copied = copy_file(source, fresh)
+    if copied != manifest.files[manifest.database]:
         fresh.unlink()
         raise StorageError("the database of the backup is damaged", where=str(source), advice="use another one")
     return manifest.created_at
@@ -119,13 +123,15 @@ def _set_aside(database: Path, now: datetime) -> tuple[Path | None, int]:
     return kept, len(rows)
 
 
-def _take_up(db: Database, examination: Examination) -> str:
+def _take_up(db: Database, examination: Examination, made_at: str | None) -> str:
     folders, clock = examination.folders, examination.clock
     destinations = [destination.name for destination in examination.settings.destinations]
     absent = mark_absent(db, stores_of(folders), WHY, examination.actor, clock())
+    again = 0 if made_at is None else give_way(db, examination, datetime.fromisoformat(made_at))
     images = reconcile(db, Spool(folders.spool), examination.announced_count_tags, clock)
     objects = adopt_results(db, folders.results, destinations, clock())
-    seen = f"{counted(images, 'image')} registered from the spool, {counted(objects, 'result')} from the outbox"
+    other = f" ({again} with other content than the backup's)" if again else ""
+    seen = f"{counted(images, 'image')} registered from the spool{other}, {counted(objects, 'result')} from the outbox"
     gone = absent["images_absent"] + absent["results_absent"]
     return f"{seen}, {gone} in the database and not on the disk" if gone else seen
 

@@ -2,12 +2,15 @@
 
 import shutil
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from storage.audit import record
 from storage.database import Database, open_database
-from tests.storage.stages import Node
+from tests.storage.stages import START, Node
+from tests.support.audit_log import ROWS
 
 
 @pytest.fixture(scope="session")
@@ -43,6 +46,16 @@ def node(make_node: Callable[[], Node]) -> Node:
 @pytest.fixture
 def db(node: Node) -> Database:
     return node.db
+
+
+@pytest.fixture
+def filled(db: Database) -> Database:
+    """With ROWS rows in its audit log, of two series and three events."""
+    for number in range(1, ROWS + 1):
+        uid = f"1.{number % 2}"
+        at = START + timedelta(seconds=number)
+        record(db, f"event-{number % 3}", at, series_instance_uid=uid, actor="node", detail={"count": number})
+    return db
 
 
 def _do_not_sync(db: Database) -> None:

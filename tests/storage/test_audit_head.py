@@ -14,7 +14,7 @@ from storage.audit_head import LogHead, check_log, check_rows, mark_of
 from storage.database import Database
 from storage.errors import StorageError
 from tests.storage.stages import START
-from tests.storage.test_audit import forge, tamper
+from tests.support.audit_log import forge, tamper
 
 ROWS = 8
 CREATED = "2026-03-05T00:00:00.000000Z"
@@ -169,6 +169,21 @@ def test_a_rebuilt_log_is_found_by_the_head(
     said = check_log(filled, head)
     assert said is not None
     assert said.startswith(problem)
+
+
+@pytest.mark.parametrize(("event", "key"), [("backup-restored", "made_at"), ("database-restored", "backup_made_at")])
+def test_a_backup_that_was_put_in_its_place_is_named(filled: Database, event: str, key: str) -> None:
+    """The log of the backup ended at row 5; its restore is row 6, and the node went on."""
+    head = replace(head_of(filled), created_at="2026-03-04T06:00:00.000000Z")
+    rows = list(entries(filled))
+    forge(filled.path, lambda row: None if row.number > 5 else {}, rows)
+    record(filled, event, START - timedelta(days=1), actor="user:jo", detail={key: "an earlier one"})
+    assert "put in its place" not in str(check_log(filled, head)), "that was before the head"
+    record(filled, event, START + timedelta(hours=2), actor="user:jo", detail={key: "2026-03-04"})
+    told = "; row 7 says that the backup of 2026-03-04 was put in its place"
+    assert str(check_log(filled, head)).endswith(f"and the log ends at row 7{told}")
+    record(filled, "event", START + timedelta(hours=3), actor="node", detail={})
+    assert str(check_log(filled, head)).endswith(f"the log was written anew since{told}")
 
 
 def test_what_no_head_finds(filled: Database) -> None:

@@ -12,7 +12,7 @@ import pytest
 from dicom_node.folders import Folders
 from dicom_node.retention import stores_of
 from storage.audit import entries, verify
-from storage.backup import MANIFEST, Manifest, back_up
+from storage.backup import MANIFEST, Manifest, back_up, copy_file
 from storage.database import Database, open_database
 from storage.deletion import Stores
 from storage.durable import FILE_MODE
@@ -196,6 +196,16 @@ def test_a_target_that_holds_something_or_lies_in_the_storage_folder_is_refused(
         save(pipeline, tmp_path / "full")
     with pytest.raises(StorageError, match="storage folder itself"):
         save(pipeline, pipeline.folders.root / "backup")
+
+
+def test_a_key_that_cannot_be_read_is_named(pipeline: Pipeline, tmp_path: Path) -> None:
+    key = pipeline.folders.root / "audit-signing.key"
+    key.symlink_to(key)
+    with pytest.raises(StorageError) as caught:
+        copy_file(key, tmp_path / "copy")
+    assert caught.value.where == str(key)
+    with pytest.raises(FileNotFoundError):
+        copy_file(tmp_path / "gone", tmp_path / "copy")
 
 
 def test_nothing_is_deleted_while_it_is_made(pipeline: Pipeline, tmp_path: Path) -> None:

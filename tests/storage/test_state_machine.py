@@ -1,59 +1,41 @@
 """Random walks of three series through the node: late slices, crashes, lost claims and retries in between."""
 
-import shutil
-import tempfile
 from collections import Counter
-from collections.abc import Callable
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
-    RuleBasedStateMachine,
     initialize,
     invariant,
     precondition,
     rule,
     run_state_machine_as_test,
 )
-from sqlalchemy import text
 
 from storage.audit import verify
 from storage.commitment import (
     CommitmentReport,
     ReportTaken,
     ResendRules,
-    await_report,
-    begin_request,
     take_report,
-    waive_commitment,
 )
 from storage.errors import LostClaim
 from storage.jobs import (
-    accept,
     claim_series,
-    conclude_analysis,
-    fail,
-    give_back,
-    postpone,
-    publish,
-    refuse,
     release_leases,
-    renew,
     retry,
 )
-from storage.outbox import claim_delivery, delivered, deliveries, postpone_delivery, stored
+from storage.outbox import claim_delivery, deliveries, postpone_delivery
 from storage.rows import DeliveryRow, SeriesRow
 from storage.series import complete_series, list_series
 from storage.spool import Arrival
 from storage.states import LEGAL_SERIES_MOVES, OPEN_DELIVERY_STATES, DeliveryState, SeriesState
-from tests.storage.stages import LEASE, QUIET, Node
+from tests.storage.stages import LEASE, QUIET
+from tests.support.series_walk import DELAY, DESTINATIONS, WalkedNode
 
 SERIES = ("1.1", "1.2", "1.3")
-DESTINATIONS = ("PACS", "ARCHIVE")
-BOTH = {"PACS": ["seg", "sr"], "ARCHIVE": ["seg", "sr"]}
 ENDED = {SeriesState.DONE, SeriesState.NOT_ANALYSED}
 FORWARD = {
     SeriesState.COMPLETE: ("accept", "refuse"),
@@ -62,34 +44,19 @@ FORWARD = {
     SeriesState.REFUSED: ("publish", "publish nothing"),
 }
 ANYWHERE = ("renew", "give back", "postpone", "use up", "fail")
-DELAY = timedelta(seconds=1)
 
 
-class SeriesWalk(RuleBasedStateMachine):
+class SeriesWalk(WalkedNode):
     """Each rule is what one process does in one transaction; claims are kept, also those that are lost."""
-
-    database: Path  # an empty, migrated database, set by the test
 
     @initialize()
     def start(self) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="series-walk-"))
-        shutil.copy(self.database, self.folder)
-        self.node = Node(self.folder)
-        raw = self.node.db._engine.raw_connection()
-        raw.cursor().execute("PRAGMA synchronous = OFF")
-        raw.close()
+        self.open_node()
         self.claims: list[SeriesRow] = []
         self.sendings: list[DeliveryRow] = []
         self.slices: Counter[str] = Counter()
         self.seen: dict[str, SeriesRow] = {}
-        self.owners = 0
-        self.transactions: list[tuple[str, DeliveryRow]] = []
         self.run_to_delivery(SERIES[0])
-
-    def teardown(self) -> None:
-        if hasattr(self, "node"):
-            self.node.db.close()
-            shutil.rmtree(self.folder)
 
     @rule(series=st.sampled_from(SERIES), arrival=st.sampled_from(Arrival))
     def arrive(self, series: str, arrival: Arrival) -> None:
@@ -167,19 +134,6 @@ class SeriesWalk(RuleBasedStateMachine):
             claim = claim_delivery(self.node.db, destination, self.new_owner("router"), self.node.now, LEASE)
             if claim is not None:
                 self.go_on(claim, "stored")
-
-    def go_on(self, claim: DeliveryRow, answer: str) -> None:
-        """Of what is to be sent, and of what is to be asked about."""
-        db, now = self.node.db, self.node.now
-        if claim.state == DeliveryState.PENDING:
-            (delivered if answer == "taken" else stored)(db, claim, [], now)
-        elif answer == "taken":
-            waive_commitment(db, claim, now)
-        else:
-            uid = f"2.25.{len(self.transactions) + 1}"
-            begin_request(db, claim, uid, now)
-            self.transactions.append((uid, claim))
-            await_report(db, claim, now + DELAY, now)
 
     @precondition(lambda self: self.transactions)
     @rule(data=st.data(), kept=st.integers(0, 2), tries=st.sampled_from([1, 10**6]))
@@ -278,46 +232,6 @@ class SeriesWalk(RuleBasedStateMachine):
     def the_chain_holds(self) -> None:
         if hasattr(self, "node"):
             assert verify(self.node.db).ok
-
-    def use(self, claim: SeriesRow, what: str) -> None:
-        held = self.holds(claim)
-        before = self.everything()
-        try:
-            self.steps(claim)[what]()
-            assert held
-        except LostClaim:
-            assert not held
-            assert self.everything() == before
-
-    def steps(self, claim: SeriesRow) -> dict[str, Callable[[], None]]:
-        db, now = self.node.db, self.node.now
-        return {
-            "accept": lambda: accept(db, claim, False, {}, now),
-            "refuse": lambda: refuse(db, claim, "code", "detail", now),
-            "conclude": lambda: conclude_analysis(db, claim, "path", "a" * 64, 0, {}, now),
-            "publish": lambda: publish(db, claim, self.node.results(claim), BOTH, now),
-            "publish nothing": lambda: publish(db, claim, [], dict.fromkeys(DESTINATIONS, []), now),
-            "renew": lambda: renew(db, claim, now, LEASE),
-            "give back": lambda: give_back(db, claim, now),
-            "postpone": lambda: postpone(db, claim, "error", DELAY, 10**6, now),
-            "use up": lambda: postpone(db, claim, "error", DELAY, 1, now),
-            "fail": lambda: fail(db, claim, "code", "detail", now),
-        }
-
-    def holds(self, claim: SeriesRow | DeliveryRow) -> bool:
-        """Whether the row still stands under the claim's lease; every claim has an owner of its own."""
-        table = "series" if isinstance(claim, SeriesRow) else "deliveries"
-        owner = text(f"SELECT lease_owner FROM {table} WHERE id = :id")
-        with self.node.db.read() as connection:
-            return connection.execute(owner, {"id": claim.id}).scalar_one() == claim.lease_owner
-
-    def new_owner(self, kind: str) -> str:
-        self.owners += 1
-        return f"{kind}:{self.owners}"
-
-    def everything(self) -> tuple[object, ...]:
-        rows = list_series(self.node.db)
-        return rows, [deliveries(self.node.db, row.id) for row in rows], verify(self.node.db).last_hash
 
 
 @pytest.mark.timeout(120)
