@@ -4,11 +4,13 @@ Where several processes run the tests, each has one core: threads that wait for 
 """
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
+    from tests.support.certificates import Authority
     from tests.support.ended import Template
 
 if "PYTEST_XDIST_WORKER" in os.environ:
@@ -21,3 +23,11 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> "Template":
     from tests.support.ended import make_template
 
     return make_template(tmp_path_factory.mktemp("done"))
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> "Authority":
+    """A certificate authority of this test's own."""
+    from tests.support.certificates import Authority
+
+    return Authority(tmp_path / "pki")

@@ -27,13 +27,12 @@ from pathlib import Path
 from dicom_node.association import AssociationFailed
 from dicom_node.store_file import store_file
 from dicom_node.worker import NICENESS
-from storage.outbox import deliveries
-from storage.series import SeriesRow, get_series, instance_paths, list_series
+from storage.series import list_series
 from storage.states import SeriesState
-from tests.support.archive import TestArchive, running_archive, source_series
+from tests.benchmarks.soak_checks import check_nothing_lost, check_results
+from tests.support.archive import running_archive
 from tests.support.faults_processes import SabotagedNode, planted_series
-from tests.support.head_series import HeadSeries, is_kept_whole, scanner
-from tests.support.node import QUIET_S
+from tests.support.head_series import HeadSeries, scanner
 
 KIB, MIB = 1024, 1024**2
 SLOW_S = 0.02  # between two slices of a slow sender
@@ -41,8 +40,6 @@ DEADLINE_S = 1800.0
 ASK_AGAIN_S = 0.5  # after a rejected association, as scanners do
 MOST_SENDERS = 20
 BURST = "burst"
-RESULTS = ["SEG", "SR"]
-REGISTERED_WITHIN_S = 5.0  # from a file to its row: LINGER_S of the registrar, and a commit
 
 
 @dataclass
@@ -164,7 +161,7 @@ def run_soak(
         with Memory(node) as memory:
             phases = _send_everything(node, load)
             _wait_until_ended(node, load.everything)
-        _check_nothing_lost(node, load.everything)
+        check_nothing_lost(node, load.everything)
         reopened = check_results(node, archive, load.everything)
         archive.check_copies_agree()
         node.check_intact()
@@ -253,59 +250,6 @@ def _send_all(node: SabotagedNode, many: Sequence[HeadSeries]) -> Phase:
         for one in sent:
             one.result()
     return Phase(sum(one.hu.nbytes for one in many) / 1e6, time.perf_counter() - started, traffic)
-
-
-def _check_nothing_lost(node: SabotagedNode, everything: Sequence[HeadSeries]) -> None:
-    rows = {row.series_instance_uid: row for row in list_series(node.database)}
-    for series in everything:
-        row = rows[series.uid]
-        assert (row.state, row.instance_count) == (SeriesState.DONE, len(series.files)), row
-        assert is_kept_whole(node.database, node.storage / "spool", series), f"{series.uid} is not what was sent"
-
-
-def check_results(node: SabotagedNode, archive: TestArchive, everything: Sequence[HeadSeries]) -> list[str]:
-    """The archive holds a SEG and an SR of each series, and nothing else; the series of which it holds more, and why.
-
-    More is right only where a series fell silent for so long that it was taken for complete, and then went on: what
-    was sent of it by then stays in the archive.
-    """
-    held: dict[str, dict[str, str]] = {series.uid: {} for series in everything}
-    for one in archive.objects():
-        held[source_series(one)][str(one.SOPInstanceUID)] = str(one.Modality)
-    reopened = []
-    for uid, modalities in held.items():
-        row = get_series(node.database, uid)
-        last, earlier = _sent(node, row)
-        there = sorted(modalities.get(one, "absent") for one in last)
-        assert there == RESULTS, f"{uid}: {there} in the archive"
-        more = modalities.keys() - last
-        assert more <= earlier, f"{uid}: {more} in the archive belong to no revision"
-        if row.revision > 1:
-            silent_s = _silences_s(node, row)
-            assert min(silent_s) > QUIET_S - REGISTERED_WITHIN_S, f"{uid} was re-opened after {silent_s} s"
-            told = f"{uid}: silent for {max(silent_s):.0f} s, {len(more)} objects were sent before the rest"
-            reopened.append(told)
-    return reopened
-
-
-def _sent(node: SabotagedNode, row: SeriesRow) -> tuple[set[str], set[str]]:
-    """SOP Instance UIDs of what went out of the last revision, and of those before it."""
-    last, earlier = set[str](), set[str]()
-    for delivery in deliveries(node.database, row.id):
-        uids = last if delivery.revision == row.revision else earlier
-        uids.update(one.sop_instance_uid for one in delivery.objects)
-    return last, earlier
-
-
-def _silences_s(node: SabotagedNode, row: SeriesRow) -> list[float]:
-    """Seconds between the last instance of what was taken for complete and the first of the rest, by revision."""
-    received = [(one.revision, one.received_at) for one in instance_paths(node.database, row.id)]
-    silences = []
-    for revision in range(2, row.revision + 1):
-        before = max(at for number, at in received if number < revision)
-        after = min(at for number, at in received if number >= revision)
-        silences.append((after - before).total_seconds())
-    return silences
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from glianet.model import Flip, Member, Model
 from glianet.network import GLIANet
+from glianet.volume import Volume
 
 DATA = Path(__file__).parents[1] / "data"
 
@@ -62,6 +63,11 @@ def formula_volume(shape: tuple[int, int, int], seed: int) -> NDArray[np.int16]:
         volume[(z - p[0]) ** 2 + (y - p[1]) ** 2 + (x - p[2]) ** 2 < radius**2] = hu
     volume += rng.normal(0, 12, shape)
     return np.rint(volume).astype(np.int16)
+
+
+def volume_of(hu: NDArray[np.int16]) -> Volume:
+    """With axes along the patient's and slices of 0.6 mm, rows and columns of 0.5 mm."""
+    return Volume(hu, np.diag([0.6, 0.5, 0.5, 1.0]))
 
 
 class BrightnessSegmenter:

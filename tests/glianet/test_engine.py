@@ -1,5 +1,5 @@
-import subprocess
-import sys
+"""Scores of whole volumes: those of the published network, whichever patches are left out."""
+
 from importlib.metadata import version
 from itertools import product
 
@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from glianet.engine import EngineSettings, score_volume
-from glianet.errors import BackendError, DeviceLost, OutOfMemory, SettingsError, WeightsError
 from glianet.global_volume import resample_global
 from glianet.lesions import find_lesions
 from glianet.load_model import load_model
@@ -19,15 +18,11 @@ from glianet.segmenters import openvino_precisions
 from glianet.tiling import global_box, patch_starts
 from glianet.volume import Volume
 from glianet.windows import to_channels
-from tests.glianet.formulas import BrightnessSegmenter, brightness_model, formula_volume, reference
+from tests.glianet.formulas import brightness_model, formula_volume, reference, volume_of
 
 AGREEMENT = 1e-4
 BACKENDS = ["torch", *(["openvino"] if openvino_precisions() else [])]
 EXACT = EngineSettings(exact=True)
-
-
-def _volume(hu: np.ndarray) -> Volume:
-    return Volume(hu, np.diag([0.6, 0.5, 0.5, 1.0]))
 
 
 def _risk_map(scores: Scores) -> np.ndarray:
@@ -42,7 +37,7 @@ def test_agrees_with_the_published_network_over_a_whole_volume(
 ) -> None:
     hu = formula_volume(tuple(reference()[f"{name}_shape"].tolist()), int(reference()[f"{name}_seed"]))
     model = prepare_model([network], ComputeSettings("cpu", backend, "float32"))
-    scores = score_volume(_volume(hu), model, EngineSettings(step=int(reference()[f"{name}_step"])))
+    scores = score_volume(volume_of(hu), model, EngineSettings(step=int(reference()[f"{name}_step"])))
     kept = (slice(2, None, 6),) * 3
     np.testing.assert_allclose(scores.probability[kept], reference()[f"{name}_prob"], rtol=0, atol=AGREEMENT)
     np.testing.assert_allclose(_risk_map(scores)[kept], reference()[f"{name}_risk"], rtol=0, atol=AGREEMENT)
@@ -53,7 +48,7 @@ def test_agrees_with_the_published_network_over_a_whole_volume(
 def test_probability_is_the_plain_mean_over_patches() -> None:
     hu = formula_volume((130, 100, 150), seed=6)
     model = brightness_model()
-    scores = score_volume(_volume(hu), model, EngineSettings(step=32, exact=True))
+    scores = score_volume(volume_of(hu), model, EngineSettings(step=32, exact=True))
     total, count = np.zeros(hu.shape), np.zeros(hu.shape)
     network, segment = model.members[0].network, model.members[0].segment
     with torch.inference_mode():
@@ -74,14 +69,14 @@ def test_patches_of_air_are_skipped_and_nothing_is_missed() -> None:
     hu = np.full((96, 96, 288), -1000, np.int16)
     hu[:, :, 96:192] = formula_volume((96, 96, 96), seed=7)
     quick, exact = (
-        score_volume(_volume(hu), brightness_model(), EngineSettings(step=96, exact=every_patch))
+        score_volume(volume_of(hu), brightness_model(), EngineSettings(step=96, exact=every_patch))
         for every_patch in (False, True)
     )
     assert (quick.patches_computed, quick.patches_skipped) == (1, 2)
     assert (exact.patches_computed, exact.patches_skipped) == (3, 0)
     assert not quick.probability[:, :, :96].any() and exact.probability[:, :, :96].all()
     np.testing.assert_array_equal(_risk_map(quick), _risk_map(exact))
-    found, expected = (find_lesions(scores, _volume(hu)) for scores in (quick, exact))
+    found, expected = (find_lesions(scores, volume_of(hu)) for scores in (quick, exact))
     assert found.lesions == expected.lesions and len(found.lesions) > 0
     np.testing.assert_array_equal(found.labels, expected.labels)
 
@@ -92,7 +87,7 @@ def test_patches_outside_the_head_are_skipped_though_they_hold_something_bright(
     hu[:, :, :96] = formula_volume((96, 96, 96), seed=7)
     hu[40:46, 40:46, 300:306] = 700
     quick, exact = (
-        score_volume(_volume(hu), brightness_model(), EngineSettings(step=96, exact=every_patch))
+        score_volume(volume_of(hu), brightness_model(), EngineSettings(step=96, exact=every_patch))
         for every_patch in (False, True)
     )
     assert (quick.patches_computed, quick.patches_skipped) == (1, 3)
@@ -103,8 +98,8 @@ def test_patches_outside_the_head_are_skipped_though_they_hold_something_bright(
 @pytest.mark.parametrize(("step", "threshold"), [(32, 0.5), (48, 0.3), (48, 0.5), (64, 0.8)])
 def test_a_threshold_leaves_patches_out_and_changes_no_finding(step: int, threshold: float) -> None:
     hu = formula_volume((130, 160, 200), seed=11)
-    whole = score_volume(_volume(hu), brightness_model(), EngineSettings(step=step))
-    quick = score_volume(_volume(hu), brightness_model(), EngineSettings(step=step, threshold=threshold))
+    whole = score_volume(volume_of(hu), brightness_model(), EngineSettings(step=step))
+    quick = score_volume(volume_of(hu), brightness_model(), EngineSettings(step=step, threshold=threshold))
     expected = np.where(whole.probability > threshold, whole.probability, 0)
     assert 0 < np.count_nonzero(expected) < expected.size / 4
     np.testing.assert_array_equal(quick.probability, expected)
@@ -117,7 +112,7 @@ def test_where_nothing_looks_like_an_aneurysm_five_of_eight_patches_are_enough()
     hu = np.full((336, 336, 336), -1000, np.int16)
     hu[96:240, 96:240, 96:240] = 40
     all_of_it, settled = (
-        score_volume(_volume(hu), brightness_model(), EngineSettings(threshold=threshold))
+        score_volume(volume_of(hu), brightness_model(), EngineSettings(threshold=threshold))
         for threshold in (None, 0.5)
     )
     assert all_of_it.patches_computed == 64 and not settled.probability.any()
@@ -126,7 +121,7 @@ def test_where_nothing_looks_like_an_aneurysm_five_of_eight_patches_are_enough()
 
 def test_exact_leaves_nothing_out_whatever_the_threshold() -> None:
     hu = np.full((96, 96, 240), -1000, np.int16)
-    scores = score_volume(_volume(hu), brightness_model(), EngineSettings(threshold=0.5, exact=True))
+    scores = score_volume(volume_of(hu), brightness_model(), EngineSettings(threshold=0.5, exact=True))
     assert (scores.patches_computed, scores.patches_skipped, scores.threshold) == (4, 0, None)
     assert scores.probability.all()
 
@@ -134,14 +129,14 @@ def test_exact_leaves_nothing_out_whatever_the_threshold() -> None:
 def test_a_voxel_above_0_hu_is_tissue_and_0_hu_is_not() -> None:
     hu = np.zeros((96, 96, 192), np.int16)
     hu[0, 0, 0] = 1
-    scores = score_volume(_volume(hu), brightness_model(), EngineSettings(step=96))
+    scores = score_volume(volume_of(hu), brightness_model(), EngineSettings(step=96))
     assert (scores.patches_computed, scores.patches_skipped) == (1, 1)
 
 
 def test_a_volume_of_air_needs_no_patch() -> None:
     seen: list[tuple[int, int]] = []
     hu = np.full((100, 96, 96), -1000, np.int16)
-    scores = score_volume(_volume(hu), brightness_model(), progress=lambda *numbers: seen.append(numbers))
+    scores = score_volume(volume_of(hu), brightness_model(), progress=lambda *numbers: seen.append(numbers))
     assert not scores.probability.any()
     assert (scores.patches_computed, scores.patches_skipped, set(seen)) == (0, 2, {(0, 0)})
 
@@ -150,7 +145,7 @@ def test_a_small_volume_gives_what_its_padded_volume_gives() -> None:
     hu = formula_volume((60, 71, 100), seed=8)
     padded = np.full((96, 96, 100), hu.min(), np.int16)
     padded[18:78, 12:83] = hu
-    small, large = (score_volume(_volume(array), brightness_model(), EXACT) for array in (hu, padded))
+    small, large = (score_volume(volume_of(array), brightness_model(), EXACT) for array in (hu, padded))
     assert small.probability.shape == hu.shape and _risk_map(small).shape == hu.shape
     np.testing.assert_array_equal(small.probability, large.probability[18:78, 12:83])
     np.testing.assert_array_equal(_risk_map(small), _risk_map(large)[18:78, 12:83])
@@ -162,10 +157,10 @@ def test_a_flip_is_the_mean_with_the_flipped_volume_flipped_back(axis: int) -> N
     """An even cube, so that mirroring the volume mirrors the windows: box and patch have to be mirrored alike."""
     hu = formula_volume((144, 144, 144), seed=12)
     plain, mirrored = (
-        score_volume(_volume(array), brightness_model(), EXACT)
+        score_volume(volume_of(array), brightness_model(), EXACT)
         for array in (hu, np.ascontiguousarray(np.flip(hu, axis)))
     )
-    both = score_volume(_volume(hu), brightness_model(flips=((), (axis,))), EXACT)
+    both = score_volume(volume_of(hu), brightness_model(flips=((), (axis,))), EXACT)
     expected = (plain.probability + np.flip(mirrored.probability, axis)) / 2
     np.testing.assert_allclose(both.probability, expected, rtol=0, atol=1e-5)
     risk = (plain.risk.values + np.flip(mirrored.risk.values, axis)) / 2
@@ -175,7 +170,7 @@ def test_a_flip_is_the_mean_with_the_flipped_volume_flipped_back(axis: int) -> N
 
 def test_an_ensemble_of_equals_is_the_one() -> None:
     hu = formula_volume((96, 100, 150), seed=13)
-    one, two = (score_volume(_volume(hu), brightness_model(members=members)) for members in (1, 2))
+    one, two = (score_volume(volume_of(hu), brightness_model(members=members)) for members in (1, 2))
     np.testing.assert_allclose(one.probability, two.probability, rtol=0, atol=1e-6)
     np.testing.assert_allclose(one.risk.values, two.risk.values, rtol=0, atol=1e-6)
     assert two.computation == f"torch {torch.__version__} float32 on cpu, 2 networks"
@@ -184,112 +179,25 @@ def test_an_ensemble_of_equals_is_the_one() -> None:
 def test_the_fine_risk_is_that_of_windows_that_overlap_by_so_much() -> None:
     """84 % of 96 is a step of 15: 0, 15, 30, 45 and, flush, 54. Its mean over patches is not that of step 48."""
     hu = formula_volume((96, 100, 150), seed=13)
-    scores = score_volume(_volume(hu), brightness_model(), EngineSettings(risk_overlap=0.84))
+    scores = score_volume(volume_of(hu), brightness_model(), EngineSettings(risk_overlap=0.84))
     assert scores.fine_risk is not None
     assert scores.fine_risk.starts == ((0,), (0, 4), (0, 15, 30, 45, 54))
-    every = score_volume(_volume(hu), brightness_model(), EngineSettings(step=15))
+    every = score_volume(volume_of(hu), brightness_model(), EngineSettings(step=15))
     np.testing.assert_array_equal(scores.fine_risk.values, every.risk.values)
-
-
-def test_progress_counts_the_patches_that_may_have_to_be_computed() -> None:
-    seen: list[tuple[int, int]] = []
-    hu = np.full((96, 96, 192), 40, np.int16)
-    settings = EngineSettings(step=32, batch_size=3)
-    score_volume(_volume(hu), brightness_model(), settings, lambda *numbers: seen.append(numbers))
-    assert list(dict.fromkeys(seen)) == [(0, 4), (3, 4), (4, 4)]
-
-
-def test_risks_that_are_no_numbers_are_weights_that_cannot_be_used() -> None:
-    model = brightness_model()
-    model.members[0].network.localizer_loss.conv2.weight.data.fill_(3e38)
-    with pytest.raises(WeightsError, match="risks that are no numbers"):
-        score_volume(_volume(formula_volume((96, 96, 96), seed=1)), model)
-
-
-def test_an_exception_of_the_observer_ends_the_computation() -> None:
-    class Stopped(Exception):
-        pass
-
-    def stop(done: int, total: int) -> None:
-        if done == 2:
-            raise Stopped
-
-    segment = BrightnessSegmenter()
-    with pytest.raises(Stopped):
-        score_volume(_volume(np.full((96, 96, 384), 40, np.int16)), brightness_model(segment), progress=stop)
-    assert segment.batches == [1, 1]
-
-
-def test_the_batch_is_halved_until_it_fits() -> None:
-    hu = np.full((96, 96, 288), 40, np.int16)
-    tight, ample = BrightnessSegmenter(largest_batch=2), BrightnessSegmenter()
-    settings = EngineSettings(batch_size=8)
-    expected = score_volume(_volume(hu), brightness_model(ample), settings)
-    scores = score_volume(_volume(hu), brightness_model(tight), settings)
-    assert ample.batches == [5] and tight.batches == [2, 2, 1]
-    np.testing.assert_array_equal(scores.probability, expected.probability)
-
-
-def test_no_room_for_one_patch_says_so() -> None:
-    hu = np.full((96, 96, 96), 40, np.int16)
-    with pytest.raises(OutOfMemory, match="device cpu: there is not enough memory for one patch") as caught:
-        score_volume(_volume(hu), brightness_model(BrightnessSegmenter(largest_batch=0)))
-    assert caught.value.retry_helps
-
-
-class _Failing(BrightnessSegmenter):
-    def __init__(self, problem: Exception) -> None:
-        super().__init__()
-        self._problem = problem
-
-    def __call__(self, hu: torch.Tensor, location: torch.Tensor) -> torch.Tensor:
-        raise self._problem
-
-
-def test_a_library_that_fails_at_a_patch_is_told_with_the_device() -> None:
-    hu = np.full((96, 96, 96), 40, np.int16)
-    with pytest.raises(BackendError, match=r"device cpu: a patch cannot be computed \(no primitive\)") as caught:
-        score_volume(_volume(hu), brightness_model(_Failing(RuntimeError("no primitive\nsource.cpp:1"))))
-    assert caught.value.retry_helps
-
-
-def test_a_device_that_is_lost_is_told_from_a_patch_that_fails() -> None:
-    hu = np.full((96, 96, 96), 40, np.int16)
-    with pytest.raises(DeviceLost, match="unspecified launch failure"):
-        score_volume(
-            _volume(hu), brightness_model(_Failing(torch.AcceleratorError("CUDA error: unspecified launch failure")))
-        )
-
-
-def test_memory_that_runs_out_before_the_first_patch_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    def upload(hu: np.ndarray, device: torch.device) -> torch.Tensor:
-        return torch.empty(1 << 50)
-
-    monkeypatch.setattr("glianet.engine.upload", upload)
-    with pytest.raises(OutOfMemory, match="not enough memory for this volume"):
-        score_volume(_volume(np.full((96, 96, 96), 40, np.int16)), brightness_model())
 
 
 def test_a_mirrored_view_of_a_volume_is_taken_as_it_is_seen() -> None:
     hu = formula_volume((100, 96, 96), seed=3)
-    seen = score_volume(_volume(hu[::-1, :, ::-1]), brightness_model())
-    copied = score_volume(_volume(np.ascontiguousarray(hu[::-1, :, ::-1])), brightness_model())
+    seen = score_volume(volume_of(hu[::-1, :, ::-1]), brightness_model())
+    copied = score_volume(volume_of(np.ascontiguousarray(hu[::-1, :, ::-1])), brightness_model())
     np.testing.assert_array_equal(seen.probability, copied.probability)
     assert seen.probability.std() > 0
-
-
-@pytest.mark.parametrize(
-    "values", [{"step": 0}, {"step": 97}, {"batch_size": -1}, {"threshold": 1.5}, {"risk_overlap": 1.0}]
-)
-def test_settings_out_of_range_are_refused(values: dict[str, float]) -> None:
-    with pytest.raises(SettingsError):
-        EngineSettings(**values)  # type: ignore[arg-type]
 
 
 def test_a_read_only_volume_is_taken_as_it_is(recwarn: pytest.WarningsRecorder) -> None:
     hu = np.full((96, 96, 96), 40, np.int16)
     hu.setflags(write=False)
-    score_volume(_volume(hu), brightness_model())
+    score_volume(volume_of(hu), brightness_model())
     assert not recwarn.list
 
 
@@ -309,35 +217,3 @@ def test_the_shipped_network_finds_the_same_with_and_without_what_is_left_out() 
     exact = find_lesions(score_volume(volume, model, EXACT), volume)
     assert quick.lesions == exact.lesions and len(quick.lesions) >= 1
     np.testing.assert_array_equal(quick.labels, exact.labels)
-
-
-MEMORY_PROGRAM = """
-import numpy as np
-import torch
-from glianet.allocator import keep_freed_memory
-from glianet.benchmark.memory import peak_bytes, resident_bytes
-from glianet.engine import EngineSettings, score_volume
-from glianet.lesions import find_lesions
-from glianet.load_model import load_model
-from glianet.model import ComputeSettings
-from glianet.volume import Volume
-
-before = resident_bytes()
-keep_freed_memory()
-hu = np.full((1310, 512, 512), -1000, np.int16)
-hu[600:680, 210:280, 210:280] = 40
-hu[640, 250:254, 250:254] = 700
-volume = Volume(hu, np.eye(4))
-scores = score_volume(volume, load_model(settings=ComputeSettings("cpu")).model, EngineSettings(threshold=0.5))
-findings = find_lesions(scores, volume)
-print(scores.patches_computed, peak_bytes() - before)
-"""
-
-
-@pytest.mark.slow
-def test_memory_of_the_longest_scan_stays_in_its_bound() -> None:
-    """1310 slices of 512 x 512, input included, above the interpreter with torch; the real network on a small head."""
-    done = subprocess.run([sys.executable, "-c", MEMORY_PROGRAM], capture_output=True, text=True, check=True)
-    computed, growth = done.stdout.split()
-    assert int(computed) >= 4
-    assert float(growth) / 1e9 < 3.0

@@ -1,4 +1,4 @@
-"""Voxel scores and risk map before other people's programs: dciodvfy, PixelMed and dcmqi, as test_validators has them.
+"""Voxel scores and risk map before other people's programs: dciodvfy, PixelMed and dcmqi, as SEG and SR are.
 
 dcmqi's segimage2itkimage turns a FRACTIONAL SEG into a volume for each segment, with the stored values; its
 paramap2itkimage turns the Parametric Map into one of float32. PixelMed knows no Parametric Map.
@@ -18,8 +18,8 @@ from dicom_node.encoding.probability_map import encode_probability
 from dicom_node.encoding.risk_map import encode_risk_map
 from glianet.findings import Findings
 from glianet.scores import RiskGrid
-from tests.integration.test_validators import CASES, Case, short_form
 from tests.support.ct_source import FEET_FIRST, CtSource
+from tests.support.encoded_cases import CASES, Case, short_form
 from tests.support.made_findings import make_context, make_findings, read_source
 from tests.support.validators import but_for_the_name, complaints, pixelmed_complaints, program
 

@@ -3,6 +3,7 @@
 import ctypes
 import os
 import signal
+import threading
 from multiprocessing.connection import Connection
 
 from dicom_node.processes import obey_supervisor
@@ -34,3 +35,16 @@ def overdue(settings: Settings, commands: Connection) -> None:
     obey_supervisor(commands)
     with time_limit(0.1):
         ctypes.PyDLL(None).pause()
+
+
+def left_by_a_connection(settings: Settings, commands: Connection) -> None:
+    """A receiver that fails, while a connection's thread hangs for which Python would wait at its end."""
+    from dicom_node import daemon, receiver
+    from dicom_node.errors import NodeError
+
+    def fail(*_: object) -> None:
+        threading.Thread(target=threading.Event().wait, daemon=False).start()
+        raise NodeError("one of its threads has ended", where="receiver", retry_helps=True)
+
+    receiver.run_receiver = fail  # type: ignore[assignment]
+    daemon._receiver(settings, commands)

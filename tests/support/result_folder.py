@@ -1,4 +1,4 @@
-"""Results of this node as files in a folder, beside their source, and changes to them."""
+"""Results of this node as files in a folder, beside their source, changes to them, and what is found of these."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -7,6 +7,7 @@ import numpy as np
 from pydicom import Dataset, dcmread
 
 from dicom_node.encoding.encode_results import EncodedObject, encode_results
+from dicom_node.validation.verdicts import FolderVerdict
 from tests.support.ct_source import CtSource
 from tests.support.made_findings import WITH_KEY_IMAGES, Block, make_context, make_findings, read_source
 
@@ -55,3 +56,13 @@ def items_of(document: Dataset, code: str) -> list[Dataset]:
         found += [item] if [name.CodeValue for name in names] == [code] else []
         found += items_of(item, code)
     return found
+
+
+def outcomes(verdict: FolderVerdict, outcome: str) -> dict[tuple[str, str], str]:
+    """(file, check) -> sentence."""
+    return {
+        (one.file, check.name): check.sentence
+        for one in verdict.objects
+        for check in one.checks
+        if check.outcome == outcome
+    }

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from pydicom import dcmread
 
-from tests.benchmarks.soak import check_results, run_soak
+from tests.benchmarks.soak import run_soak
+from tests.benchmarks.soak_checks import check_results
 from tests.support.archive import TestArchive
 from tests.support.ended import finish
 from tests.support.head_series import HeadSeries
