@@ -31,3 +31,13 @@ def authority(tmp_path: Path) -> "Authority":
     from tests.support.certificates import Authority
 
     return Authority(tmp_path / "pki")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """The long forms run where they are asked for: `make stress`, which is `pytest -m stress`."""
+    if "stress" in config.option.markexpr:
+        return
+    long_forms = [item for item in items if item.get_closest_marker("stress")]
+    if long_forms:
+        config.hook.pytest_deselected(items=long_forms)
+        items[:] = [item for item in items if item not in long_forms]

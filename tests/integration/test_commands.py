@@ -57,7 +57,7 @@ def test_status_and_retry_of_a_failed_delivery(site: Site) -> None:
 
     site.archive.status = SUCCESS
     retried = node.command("retry", uid, "--json")
-    assert json.loads(retried.stdout) == {"retried": [uid]}
+    assert json.loads(retried.stdout) == {"retried": [uid], "brought_forward": []}
     assert node.wait_for_state(uid, SeriesState.DONE).lesion_count
     assert len(site.archive.objects()) == 2
     assert "candidate" in node.command("status").stdout
@@ -71,7 +71,7 @@ def test_status_and_retry_of_a_failed_delivery(site: Site) -> None:
 
 def test_retry_wants_one_series_or_all(site: Site) -> None:
     assert site.node.command("retry").returncode == 2
-    assert json.loads(site.node.command("retry", "--all", "--json").stdout) == {"retried": []}
+    assert json.loads(site.node.command("retry", "--all", "--json").stdout) == {"retried": [], "brought_forward": []}
 
 
 def test_audit_list_and_show(site: Site) -> None:

@@ -159,6 +159,8 @@ def skip_a_page(image: Dataset) -> None:
 
 
 SEG, SR, PAGE = "seg.dcm", "sr.dcm", "key-image-2.dcm"
+WITHOUT_PIXELS = {"file", "mask", "overlap", "sr.dcm tracking", "sr.dcm volume", "sr.dcm centre"}
+"""What cannot be checked where a segmentation's pixels are not all there."""
 DAMAGES: list[tuple[str, Change, set[str], str]] = [
     (SEG, change_a_voxel, {"sr.dcm volume"}, "Aneurysm candidate 1 states 21.45 mm3, its segment has 21.300 mm3"),
     (SEG, move_a_frame, {"place"}, "frame 1 lies 0.100 mm from the source image"),
@@ -167,6 +169,7 @@ DAMAGES: list[tuple[str, Change, set[str], str]] = [
     (SEG, put_both_segments_on_one_plane, {"overlap", "sr.dcm volume"}, "36 voxels lie in two segments"),
     (SEG, leave_out_a_number, {"segments", "sr.dcm tracking", "sr.dcm volume", "sr.dcm centre"}, r"numbered \[1, 3\]"),
     (SEG, change_a_tracking_uid, {"sr.dcm tracking"}, "Aneurysm candidate 1 has another tracking UID than its segment"),
+    (SEG, cut_the_pixels, WITHOUT_PIXELS, "the pixel data have 380 bytes, rows, columns and frames need 390"),
     (SEG, leave_the_frame_of_reference, {"frame of reference", "sr.dcm centre"}, "is not the source's"),
     (SEG, refer_to_a_stranger, {"references", "place"}, f"it refers to {ROOT}.8, which is not here"),
     (SEG, name_another_series, {"references"}, f"lies in series {ROOT}.8, where it does not"),

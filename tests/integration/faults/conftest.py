@@ -57,13 +57,3 @@ def new_ordeal(tmp_path: Path, calm: Calm) -> Iterator[Callable[[], Ordeal]]:
     yield make
     for archive in archives:
         archive.stop()
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """The long forms run where they are asked for: `make stress`, which is `pytest -m stress`."""
-    if "stress" in config.option.markexpr:
-        return
-    long_forms = [item for item in items if item.get_closest_marker("stress")]
-    if long_forms:
-        config.hook.pytest_deselected(items=long_forms)
-        items[:] = [item for item in items if item not in long_forms]
