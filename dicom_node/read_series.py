@@ -71,7 +71,7 @@ def inspect_series(
     check_planes_eligible(planes, selection)
     check_consistency(frames, planes, assembly)
     geometry = build_geometry(planes, assembly)
-    by_uid = {dataset.SOPInstanceUID: dataset for dataset in datasets}
+    by_uid = {read_uid(dataset, "SOPInstanceUID"): dataset for dataset in datasets}
     ordered = tuple(by_uid[uid] for uid in dict.fromkeys(plane.sop_instance_uid for plane in geometry.planes))
     return SourceSeries(ordered, tuple(Path(dataset.filename) for dataset in ordered), geometry)
 
@@ -91,7 +91,7 @@ def read_volume(source: SourceSeries) -> Volume:
     for path, dataset in zip(source.paths, source.datasets, strict=True):
         frames = list_frames(dataset)
         for frame, stored in zip(frames, iterate_hounsfield(path, frames), strict=True):
-            k = places[dataset.SOPInstanceUID, frame.number]
+            k = places[read_uid(dataset, "SOPInstanceUID"), frame.number]
             hu[k] = geometry.from_stored(stored)
     return Volume(hu=hu, affine=geometry.affine)
 
