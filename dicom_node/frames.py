@@ -134,10 +134,10 @@ def read_uid(dataset: Dataset, keyword: str) -> str:
     """The attribute's UID.
 
     Raises:
-        NotAnalysable: it is absent, or no UID.
+        NotAnalysable: it is absent, or no UID. A number may look like one, and is none.
     """
-    value = str(read_value(dataset, keyword) or "")
-    if len(value) > MAXIMUM_UID_LENGTH or not _UID.fullmatch(value):
+    value = read_value(dataset, keyword)
+    if not isinstance(value, str) or len(value) > MAXIMUM_UID_LENGTH or not _UID.fullmatch(value):
         raise NotAnalysable(Reason.HEADER_UNREADABLE, f"{keyword} is missing or no UID")
     return value
 

@@ -253,10 +253,11 @@ def test_folder_with_a_damaged_series_is_refused(tmp_path: Path) -> None:
     assert caught.value.reason is Reason.MISSING_SLICE
 
 
-def test_a_uid_that_is_said_to_be_a_name_is_still_the_uid(tmp_path: Path) -> None:
+def test_a_uid_that_is_said_to_be_a_name_is_none(tmp_path: Path) -> None:
     """pydicom gives it as a person's name, which equals no text."""
     for path in write(tmp_path, HU):
         data = path.read_bytes()
         assert data.count(b"\x08\x00\x18\x00UI") == 1  # (0008,0018) SOP Instance UID
         path.write_bytes(data.replace(b"\x08\x00\x18\x00UI", b"\x08\x00\x18\x00PN"))
-    assert np.array_equal(read_folder(tmp_path).hu, HU)
+    with pytest.raises(NotAnalysable, match="SOPInstanceUID is missing or no UID"):
+        read_folder(tmp_path)
