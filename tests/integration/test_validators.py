@@ -50,7 +50,11 @@ def test_dciodvfy_finds_no_error_in_the_other_forms_and_kinds(tmp_path: Path, ca
         assert complaints(file) - known == set(), result.role
 
 
-@pytest.mark.parametrize("case", short_form(CASES, ("oblique", "enhanced", "non-ASCII name")))
+FOR_PIXELMED = [name for name in CASES if name != "forty lesions"]
+"""PixelMed's style sheets need more than 2 GiB of memory for forty lesions in one SEG."""
+
+
+@pytest.mark.parametrize("case", short_form(FOR_PIXELMED, ("oblique", "enhanced", "non-ASCII name")))
 def test_pixelmed_finds_no_error_that_the_source_does_not_have(tmp_path: Path, case: str) -> None:
     source = read_source(tmp_path / "source", CASES[case].source)
     findings = make_findings(source, CASES[case].blocks(source))

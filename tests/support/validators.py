@@ -38,7 +38,7 @@ def pixelmed_complaints(validator: str, file: Path) -> list[str]:
     if not PIXELMED.exists() or shutil.which("java") is None:
         pytest.skip("libpixelmed-java or a Java runtime is not installed")
     limits = [f"-Djdk.xml.{limit}=0" for limit in XPATH_LIMITS]
-    command = [program("java"), "-Xmx2g", *SHORT_LIVED, *limits, "-cp", str(PIXELMED)]
+    command = [program("java"), "-Xmx500m", *SHORT_LIVED, *limits, "-cp", str(PIXELMED)]
     command += [f"com.pixelmed.validate.{validator}", str(file)]
     finished = subprocess.run(command, capture_output=True, text=True, check=False)
     output = finished.stdout + finished.stderr
