@@ -7,6 +7,7 @@ from dicom_node.settings import Settings
 from storage.durable import free_bytes
 
 GIB = 1024**3
+BELOW_THE_FLOOR = "free disk space is below the set minimum"  # what a sender is told
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,7 @@ class DiskSpace:
 
     @property
     def accepting(self) -> bool:
-        """The receiver's own rule (receiver/free_space.py)."""
+        """Whether the receiver takes anything: the rule of C-STORE and of requests for storage commitment."""
         return self.free_bytes >= self.floor_bytes
 
     @property
@@ -30,8 +31,12 @@ class DiskSpace:
 
 def disk_space(settings: Settings) -> DiskSpace:
     """As it is now. Raises StorageError."""
-    floor_bytes = int(settings.receiver.minimum_free_gib * GIB)
-    return DiskSpace(free_bytes(settings.storage.folder), floor_bytes)
+    return DiskSpace(free_bytes(settings.storage.folder), floor_bytes(settings))
+
+
+def floor_bytes(settings: Settings) -> int:
+    """receiver.minimum_free_gib in bytes."""
+    return int(settings.receiver.minimum_free_gib * GIB)
 
 
 def _gib(number: int) -> str:

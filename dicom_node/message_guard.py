@@ -71,7 +71,7 @@ class Limits:
     puzzled: Callable[[str], object] = lambda _address: None
 
 
-def guard_messages(association: Association, limits: Limits = Limits()) -> None:  # noqa: B008 - it is frozen
+def guard_messages(association: Association, limits: Limits) -> None:
     """Abort the association on a message that is too large or cannot be decoded; read no message ahead.
 
     Called when the connection opens. pynetdicom gathers messages without a limit, while an earlier one is served too

@@ -8,6 +8,7 @@ from datetime import timedelta
 import structlog
 
 from dicom_node.clock import Clock
+from dicom_node.disk_space import GIB
 from dicom_node.folders import Folders
 from dicom_node.settings import Settings
 from storage.commitment_requests import forget_requests
@@ -17,7 +18,6 @@ from storage.durable import free_bytes
 from storage.errors import StorageError
 from storage.retention import Deletion, Kind, RetentionRules, plan_deletions
 
-GIB = 1024**3
 ACTOR = "retention"
 REQUESTS_KEPT = timedelta(days=30)  # after their end; a transaction UID that comes again later is not known as one
 DELETE = {Kind.IMAGES: delete_images, Kind.RESULTS: delete_results}

@@ -17,7 +17,6 @@ from storage.states import OPEN_DELIVERY_STATES, SeriesState
 ACTOR = "node"
 WORKER_CRASHED = "worker-crashed"
 TIME_LIMIT = "time-limit"
-AS_BY_DEFAULT = ResendRules(48, lambda _attempts: timedelta(seconds=30))  # as [delivery] has it
 
 
 def release_leases(
@@ -28,7 +27,7 @@ def release_leases(
     maximum_crashes: int = 3,
     *,
     overtime: bool = False,
-    resend: ResendRules = AS_BY_DEFAULT,
+    resend: ResendRules | None = None,
 ) -> list[str]:
     """Free what a process held that is gone; the UIDs of the series that were worked on or delivered.
 
@@ -37,7 +36,8 @@ def release_leases(
     attempt does not count as one. With `crashed`, a series that was worked on counts a crash, and fails for
     the reason "worker-crashed" at `maximum_crashes`; "time-limit" where this time, with `overtime`, the process
     was ended because it had worked on it for too long. A delivery that was under way when its process crashed has
-    failed once more, as `resend` has it: a destination whose answers end the process is not asked for ever.
+    failed once more, with `resend`, and as that has it: a destination whose answers end the process is not asked for
+    ever.
     """
     with db.transaction() as connection:
         held = _held_series(connection, owner_prefix)

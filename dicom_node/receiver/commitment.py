@@ -19,11 +19,11 @@ from dicom_node.commitment_messages import (
     decode_request,
 )
 from dicom_node.commitment_reports import answer_report
+from dicom_node.disk_space import BELOW_THE_FLOOR, disk_space
 from dicom_node.message_turns import MessageTurns
 from dicom_node.receiver.associations import AssociationBook, sender_of
 from dicom_node.receiver.commitment_check import CLASS_NOT_SUPPORTED
 from dicom_node.receiver.commitment_reporter import Reporter
-from dicom_node.receiver.free_space import BELOW_THE_FLOOR, GIB, is_below_the_floor
 from dicom_node.receiver.registrar import AuditNote, Registrar
 from dicom_node.settings import Settings
 from storage.commitment_requests import CommitmentRequest, RequestTaken, record_request
@@ -100,8 +100,7 @@ class CommitmentDesk:
 
     def _lacks_space(self, association: Association) -> bool:
         """Below the floor of C-STORE. The association's audit row counts it: a row for each would take of the rest."""
-        minimum_bytes = int(self.settings.receiver.minimum_free_gib * GIB)
-        if not is_below_the_floor(self.db.path.parent, minimum_bytes):
+        if disk_space(self.settings).accepting:
             return False
         log.warning("commitment message refused", reason=BELOW_THE_FLOOR, **sender_of(association))
         self.associations.count(association, WITHOUT_SPACE)

@@ -11,6 +11,7 @@ from pynetdicom import AE, evt
 from pynetdicom.association import Association
 
 from dicom_node.clock import system_clock
+from dicom_node.disk_space import floor_bytes
 from dicom_node.errors import NodeError
 from dicom_node.folders import Folders
 from dicom_node.implementation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
@@ -33,7 +34,6 @@ from storage.database import open_database
 from storage.durable import ensure_folder, remove_temporary_files
 from storage.spool import Spool
 
-GIB = 1024**3
 LOOK_AFTER_S = 1.0  # how often the registrar is looked after
 CLOSE_WITHIN_S = 2.0  # a peer that has been rejected keeps its place no longer
 GRACE_S = 2.0  # how long open associations may go on when the receiver is to stop
@@ -98,8 +98,7 @@ def open_receiver(settings: Settings) -> Iterator[Receiver]:
     gate = Gate(registrar.note, system_clock)
     welcome = Welcome(settings.receiver.calling_ae_titles, settings.remote, gate)
     book = AssociationBook(registrar, system_clock, welcome, record_echoes=settings.audit.record_echoes)
-    minimum_free_bytes = int(settings.receiver.minimum_free_gib * GIB)
-    intake = Intake(spool, folders.spool, registrar, book, system_clock, minimum_free_bytes, tags)
+    intake = Intake(spool, folders.spool, registrar, book, system_clock, floor_bytes(settings), tags)
     reporter = Reporter(db, spool, registrar, settings, system_clock)
     desk = CommitmentDesk(db, registrar, book, reporter, settings, system_clock)
     try:

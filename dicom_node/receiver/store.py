@@ -10,6 +10,7 @@ from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.events import Event
 
 from dicom_node.clock import Clock
+from dicom_node.disk_space import BELOW_THE_FLOOR, DiskSpace
 from dicom_node.errors import NodeError
 from dicom_node.identifiers import is_valid_uid
 from dicom_node.instance_identity import InstanceIdentity, UnreadableDataSet, identify_instance
@@ -21,9 +22,9 @@ from dicom_node.receiver.associations import (
     AssociationBook,
     sender_of,
 )
-from dicom_node.receiver.free_space import BELOW_THE_FLOOR, is_below_the_floor
 from dicom_node.receiver.part10 import encode_head
 from dicom_node.receiver.registrar import AuditNote, Registrar, RegistrarBehind
+from storage.durable import free_bytes
 from storage.errors import StorageError
 from storage.reception import ReceivedInstance
 from storage.spool import Arrival, Spool, StoredInstance
@@ -110,7 +111,7 @@ def _check_against_command(event: Event, identity: InstanceIdentity) -> None:
 
 
 def _check_free_space(intake: Intake) -> None:
-    if is_below_the_floor(intake.spool_folder, intake.minimum_free_bytes):
+    if not DiskSpace(free_bytes(intake.spool_folder), intake.minimum_free_bytes).accepting:
         raise InstanceRefused(OUT_OF_RESOURCES, BELOW_THE_FLOOR)
 
 

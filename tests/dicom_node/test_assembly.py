@@ -1,5 +1,4 @@
 import hmac
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,13 +8,7 @@ from dicom_node import assembly
 from dicom_node.reasons import Reason
 from storage.states import SeriesState
 from tests.support.head_series import HeadSeries, change
-from tests.support.pipeline import Pipeline, open_pipeline, small_series
-
-
-@pytest.fixture
-def pipeline(tmp_path: Path) -> Iterator[Pipeline]:
-    with open_pipeline(tmp_path / "node") as opened:
-        yield opened
+from tests.support.pipeline import Pipeline, small_series
 
 
 def keyed_hash(pipeline: Pipeline, series: HeadSeries) -> str:

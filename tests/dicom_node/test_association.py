@@ -2,6 +2,9 @@
 
 import socket
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, SegmentationStorage
@@ -67,8 +70,10 @@ def test_no_accepted_context() -> None:
     assert error.what == "refused: Segmentation Storage in Explicit VR Little Endian"
 
 
-@pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n"])
-def test_peer_that_speaks_no_dicom(answer: bytes) -> None:
+@contextmanager
+def answering(answer: bytes, *, stays: bool) -> Iterator[RemoteNode]:
+    """A peer that answers so to whatever it is sent, and then leaves, or stays as long as the block."""
+    ended = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def serve() -> None:
@@ -76,11 +81,21 @@ def test_peer_that_speaks_no_dicom(answer: bytes) -> None:
             with connection:
                 connection.recv(100_000)
                 connection.sendall(answer)
+                ended.wait(DEADLINE_S if stays else 0)
 
         thread = threading.Thread(target=serve)
         thread.start()
-        error = failure(RemoteNode("ARCHIVE", "127.0.0.1", listener.getsockname()[1]))
+        peer = RemoteNode("ARCHIVE", "127.0.0.1", listener.getsockname()[1])
+        yield replace(peer, dimse_timeout_s=0.3) if stays else peer
+        assert thread.is_alive() or not stays
+        ended.set()
         thread.join(DEADLINE_S)
+
+
+@pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n"])
+def test_peer_that_speaks_no_dicom(answer: bytes) -> None:
+    with answering(answer, stays=False) as peer:
+        error = failure(peer)
     assert "association" in error.what
     assert "DICOM application" in error.advice or "log" in error.advice
 
@@ -99,23 +114,8 @@ def test_peer_that_accepts_the_connection_and_says_nothing() -> None:
 )
 def test_peer_whose_answer_is_none_and_who_stays(answer: bytes) -> None:
     """pynetdicom would wait for the rest for ever, or take whatever comes."""
-    connected, ended = threading.Event(), threading.Event()
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-
-        def serve() -> None:
-            connection, _ = listener.accept()
-            with connection:
-                connection.recv(100_000)
-                connection.sendall(answer)
-                connected.set()
-                ended.wait(DEADLINE_S)
-
-        thread = threading.Thread(target=serve)
-        thread.start()
-        error = failure(RemoteNode("ARCHIVE", "127.0.0.1", listener.getsockname()[1], dimse_timeout_s=0.3))
-        assert connected.is_set() and not ended.is_set()
-        ended.set()
-        thread.join(DEADLINE_S)
+    with answering(answer, stays=True) as peer:
+        error = failure(peer)
     assert error.what == "the peer gave no valid answer to the association request"
 
 

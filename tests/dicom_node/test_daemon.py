@@ -2,7 +2,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -21,19 +20,13 @@ from storage.migrating import node_version
 from storage.node_lock import NodeLock
 from storage.schema import SCHEMA_REVISION
 from storage.states import SeriesState
-from tests.storage.test_migrations import old_database
 from tests.support.children import deaf, doomed, obedient, overdue
-from tests.support.pipeline import Pipeline, accepted, open_pipeline
+from tests.support.old_databases import old_database
+from tests.support.pipeline import Pipeline, accepted
 from tests.support.waiting import wait_until
 
 DEADLINE_S = 60.0  # a process starts in a second; a loaded machine takes its time
 SIGKILLED = -signal.SIGKILL
-
-
-@pytest.fixture
-def pipeline(tmp_path: Path) -> Iterator[Pipeline]:
-    with open_pipeline(tmp_path / "node") as opened:
-        yield opened
 
 
 def start(

@@ -1,4 +1,3 @@
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,12 +18,6 @@ from tests.support.pipeline import (
     refused,
     small_series,
 )
-
-
-@pytest.fixture
-def pipeline(tmp_path: Path) -> Iterator[Pipeline]:
-    with open_pipeline(tmp_path / "node") as opened:
-        yield opened
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """Series that were analysed before: which documents name which as replaced, and which UIDs come again."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -24,12 +23,6 @@ from tests.support.pipeline import Pipeline, accepted, no_lesion, one_lesion, op
 from tests.support.results import replaced_by
 
 PACS: dict[str, Any] = {"ae_title": "PACS", "host": "127.0.0.1", "port": 4242}
-
-
-@pytest.fixture
-def pipeline(tmp_path: Path) -> Iterator[Pipeline]:
-    with open_pipeline(tmp_path / "node") as opened:
-        yield opened
 
 
 @pytest.fixture

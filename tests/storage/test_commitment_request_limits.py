@@ -17,8 +17,8 @@ from storage.commitment_requests import (
 )
 from storage.schema import commitment_requests as table
 from storage.states import RequestState
+from tests.storage.requesters import MINUTE, record, request
 from tests.storage.stages import Node
-from tests.storage.test_commitment_requests import MINUTE, record, request
 
 MIB = 1024**2
 LARGE = 25_000  # references of the largest request

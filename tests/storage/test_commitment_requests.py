@@ -1,6 +1,5 @@
 """What others ask of this node stays in the database until they were told."""
 
-from datetime import timedelta
 
 import pytest
 
@@ -12,24 +11,13 @@ from storage.commitment_requests import (
     due_requests,
     forget_requests,
     postpone_report,
-    record_request,
     reported,
     request_instances,
     request_overview,
 )
 from storage.states import RequestState
+from tests.storage.requesters import MINUTE, record, request
 from tests.storage.stages import SERIES, Node
-
-MINUTE = timedelta(minutes=1)
-
-
-def request(transaction_uid: str = "1.9", *uids: str, sender: str = "CT1") -> CommitmentRequest:
-    pairs = tuple(("1.2.840", uid) for uid in uids or ("1.1", "1.2"))
-    return CommitmentRequest(transaction_uid, sender, "192.0.2.7", pairs)
-
-
-def record(node: Node, asked: CommitmentRequest) -> RequestTaken:
-    return record_request(node.db, asked, node.now)
 
 
 def test_a_request_waits_until_it_is_reported(node: Node) -> None:

@@ -11,7 +11,7 @@ from storage.errors import StorageError
 from storage.integrity import schema_revision
 from storage.migrating import bring_up_to_date, node_version
 from storage.schema import SCHEMA_REVISION
-from tests.storage.test_migrations import old_database
+from tests.support.old_databases import old_database
 
 NOW = datetime(2026, 1, 15, 11, tzinfo=UTC)
 

@@ -154,7 +154,8 @@ class SeriesWalk(WalkedNode):
 
     @rule(crashed=st.booleans(), kind=st.sampled_from(["worker:", "router:", None]))
     def processes_end(self, crashed: bool, kind: str | None) -> None:
-        release_leases(self.node.db, kind, self.node.now, crashed)
+        again = ResendRules(48, lambda _attempts: DELAY)
+        release_leases(self.node.db, kind, self.node.now, crashed, resend=again)
 
     @rule()
     def leases_expire(self) -> None:

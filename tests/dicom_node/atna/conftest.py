@@ -11,7 +11,7 @@ from dicom_node.settings import Settings
 from storage.database import open_database
 from tests.support.followed_log import Site
 from tests.support.head_series import HeadSeries
-from tests.support.pipeline import Pipeline, open_pipeline, small_series
+from tests.support.pipeline import Pipeline, small_series
 from tests.support.told_rows import KEY
 
 
@@ -22,12 +22,6 @@ def site(tmp_path: Path) -> Iterator[Site]:
     db = open_database(tmp_path / "node.sqlite3")
     yield Site(db, settings)
     db.close()
-
-
-@pytest.fixture
-def pipeline(tmp_path: Path) -> Iterator[Pipeline]:
-    with open_pipeline(tmp_path / "node") as one:
-        yield one
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from storage.database import open_as_it_is
 from storage.integrity import schema_revision
 from storage.schema import SCHEMA_REVISION
 from tests.dicom_node.commands.called_node import CONFIG, run
-from tests.storage.test_migrations import old_database
+from tests.support.old_databases import old_database
 
 OLD = ("0002", "0003")  # the first knows of no deletion
 
