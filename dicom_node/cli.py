@@ -115,6 +115,27 @@ def reanalyse(
 
 
 @app.command()
+def abandon(
+    because: Annotated[
+        str, typer.Option("--because", help="Why, for the audit log alone. Nothing that names a patient.")
+    ],
+    series: Annotated[str | None, typer.Argument(help="Series Instance UID of one that failed, or is sent.")] = None,
+    destination: Annotated[
+        str | None, typer.Option(help="Give up only on what this destination is still to get, or did not take.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be given up.")] = False,
+    config: Config = DEFAULT_CONFIG,
+    as_json: AsJson = False,
+) -> None:
+    """Give up on a failed series, or on a destination that is gone (of one series, or of all); while the node runs."""
+    from dicom_node.commands.abandon import abandon as give_up
+
+    if series is None and destination is None:
+        raise typer.BadParameter("name a Series Instance UID, --destination, or both")
+    _guarded(give_up, _settings(config), series, destination, because, dry_run=dry_run, as_json=as_json)
+
+
+@app.command()
 def send(
     folder: Annotated[Path, typer.Argument(help="DICOM files, looked for in subfolders too.")],
     host: Annotated[str, typer.Option(help="Host name or address of the peer.")] = "127.0.0.1",

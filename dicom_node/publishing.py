@@ -206,7 +206,7 @@ def _is_reported(reason: Reason, settings: Settings, earlier: Earlier) -> bool:
     """As the setting says; but whoever was told that the series was analysed is told that it now is not."""
     wanted = settings.results.report_refusals
     told = reason != Reason.IMAGES_DELETED and any(one.objects for one in earlier.deliveries)
-    return wanted != "none" and (wanted == "all" or REASONS[reason].kind == "defect" or told)
+    return wanted != "none" and (wanted == "all" or REASONS[reason].kind != "not-a-candidate" or told)
 
 
 def _readable_headers(paths: Iterable[Path]) -> Iterator[Dataset]:

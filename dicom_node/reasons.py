@@ -43,9 +43,10 @@ class Reason(StrEnum):
     HEADER_UNREADABLE = "header-unreadable"
     PIXEL_FORMAT = "pixel-format"
     PIXEL_DATA_UNREADABLE = "pixel-data-unreadable"
+    ABANDONED = "abandoned"
 
 
-Kind = Literal["not-a-candidate", "defect"]
+Kind = Literal["not-a-candidate", "defect", "given-up"]
 
 
 @dataclass(frozen=True)
@@ -53,8 +54,8 @@ class RefusalReason:
     """What a code means.
 
     kind: "not-a-candidate" where the series simply is no head CTA (a scout, a MIP, thick slices), "defect"
-    where it may be one but cannot be trusted. text: a sentence for the radiologist. advice: what the PACS
-    administrator can do.
+    where it may be one but cannot be trusted, "given-up" where the node failed and its administrator gave up. text: a
+    sentence for the radiologist. advice: what the PACS administrator can do.
     """
 
     code: Reason
@@ -226,9 +227,18 @@ _DEFECT: dict[Reason, tuple[str, str]] = {
     ),
 }
 
+_GIVEN_UP: dict[Reason, tuple[str, str]] = {
+    Reason.ABANDONED: (
+        "The software failed on the series, and the node's administrator gave up on it.",
+        "The audit log says who did, why, and what had failed; `dicom-node reanalyse SERIES_UID` tries it again.",
+    ),
+}
+
 
 def _table(entries: dict[Reason, tuple[str, str]], kind: Kind) -> dict[Reason, RefusalReason]:
     return {code: RefusalReason(code, kind, text, advice) for code, (text, advice) in entries.items()}
 
 
-REASONS: dict[Reason, RefusalReason] = _table(_NOT_A_CANDIDATE, "not-a-candidate") | _table(_DEFECT, "defect")
+REASONS: dict[Reason, RefusalReason] = (
+    _table(_NOT_A_CANDIDATE, "not-a-candidate") | _table(_DEFECT, "defect") | _table(_GIVEN_UP, "given-up")
+)

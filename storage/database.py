@@ -34,15 +34,19 @@ class Database:
         self.path = path
 
     @contextmanager
-    def transaction(self) -> Iterator[Connection]:
+    def transaction(self, *, keep: bool = True) -> Iterator[Connection]:
         """A transaction that holds the write lock from its start; committed at its end, rolled back on error.
+
+        keep: False has it rolled back at its end in any case: to see what it would have done.
 
         Raises:
             DiskFull, CorruptDatabase, StorageError: the database cannot be written.
         """
         writing = self._engine.execution_options(**{BEGIN_MODE: "IMMEDIATE"})
-        with explained(self.path), writing.begin() as connection:
+        with explained(self.path), writing.connect() as connection, connection.begin() as begun:
             yield connection
+            if not keep:
+                begun.rollback()
 
     @contextmanager
     def read(self) -> Iterator[Connection]:

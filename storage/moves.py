@@ -97,10 +97,14 @@ def fail_series(
 
 
 def end_series(connection: Connection, row: SeriesRow, *, actor: str, now: datetime) -> None:
-    """Close a series whose results have all been delivered, or that has none to deliver."""
+    """Close a series whose results have all been delivered, or that has none to deliver, or that was given up.
+
+    What it may have failed for is not what it was refused for, if it was.
+    """
     to, event = (
         (SeriesState.DONE, "series-done")
         if row.outcome == Outcome.ANALYSED
         else (SeriesState.NOT_ANALYSED, "series-not-analysed")
     )
-    move_series(connection, row, to, event, {}, actor=actor, now=now, ended_at=now)
+    refusal = {"reason_code": row.refusal_code, "reason_detail": row.refusal_detail}
+    move_series(connection, row, to, event, {}, actor=actor, now=now, ended_at=now, **refusal)

@@ -81,7 +81,8 @@ LEGAL_SERIES_MOVES: Mapping[SeriesState, frozenset[SeriesState]] = MappingProxyT
         _S.DELIVERING: frozenset({_S.DONE, _S.NOT_ANALYSED, _S.FAILED, _S.RECEIVING}),
         _S.DONE: frozenset({_S.RECEIVING}),
         _S.NOT_ANALYSED: frozenset({_S.RECEIVING}),
-        _S.FAILED: frozenset({*FAILING_STATES, _S.RECEIVING}),  # a retry moves to column failed_from
+        # a retry moves to column failed_from; who gives up closes it, or has it refused (storage.abandoning)
+        _S.FAILED: frozenset({*FAILING_STATES, *ENDED_WELL_STATES, _S.RECEIVING}),
     }
 )
 
@@ -89,7 +90,7 @@ LEGAL_DELIVERY_MOVES: Mapping[DeliveryState, frozenset[DeliveryState]] = Mapping
     {
         _D.PENDING: frozenset({_D.STORED, _D.DELIVERED, _D.FAILED, _D.WITHDRAWN}),
         _D.STORED: frozenset({_D.DELIVERED, _D.PENDING, _D.FAILED, _D.WITHDRAWN}),  # PENDING: sent again
-        _D.FAILED: frozenset({_D.PENDING}),
+        _D.FAILED: frozenset({_D.PENDING, _D.WITHDRAWN}),
         _D.DELIVERED: frozenset(),
         _D.WITHDRAWN: frozenset(),
     }

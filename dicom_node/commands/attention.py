@@ -35,6 +35,11 @@ def _of_the_series(state: NodeState) -> Iterator[str]:
     failed = state.overview.series[SeriesState.FAILED]
     if failed:
         yield f"series: {failed} failed (`dicom-node status --state failed`)"
+    for destination, number in state.orphaned.items():
+        yield (
+            f"to {destination}: {number} waiting, and no [[destination]] has this name any more: "
+            f"give it its table back, or `dicom-node abandon --destination {destination}`"
+        )
     for defect in state.overview.defects:
         if defect.earlier_delivered and defect.reason in _MAY_BE_WRONG:
             yield _doubt(defect)

@@ -23,7 +23,7 @@ class NodeState:
     """`process` is the running node's, None where none runs.
 
     unanswered: port, such as "port 11112", -> why the node does not seem to answer there though it runs. deaths: times
-    that each process died within `RECENT`.
+    that each process died within `RECENT`. orphaned: destination that the settings do not have -> deliveries that wait.
     """
 
     process: int | None
@@ -31,20 +31,29 @@ class NodeState:
     deaths: Mapping[str, int]
     disk: DiskSpace
     overview: Overview
+    orphaned: Mapping[str, int]
     certificates: tuple[SeenCertificate, ...]
 
 
 def see_node(db: Database, settings: Settings, now: datetime) -> NodeState:
     """Looks, asks the node whether it answers, and changes nothing."""
     process = find_running_node(settings.storage.folder)
+    counted = overview(db, DEFECTS)
     return NodeState(
         process=process,
         unanswered={} if process is None else _unanswered(settings),
         deaths=recent_deaths(db, now - RECENT),
         disk=disk_space(settings),
-        overview=overview(db, DEFECTS),
+        overview=counted,
+        orphaned=_orphaned(counted, settings),
         certificates=see_certificates(settings, now),
     )
+
+
+def _orphaned(counted: Overview, settings: Settings) -> dict[str, int]:
+    known = {one.name for one in settings.destinations}
+    waiting = {one.destination: one.pending + one.stored for one in counted.destinations}
+    return {name: number for name, number in waiting.items() if number and name not in known}
 
 
 def _unanswered(settings: Settings) -> dict[str, str]:

@@ -65,7 +65,7 @@ def print_status(settings: Settings, *, limit: int, state: str | None, as_json: 
     console.print(_running(seen.process, settings))
     for certificate in describe_certificates(seen.certificates):
         console.print(certificate)
-    _print_overview(console, seen.overview, [one.name for one in settings.destinations])
+    _print_overview(console, seen.overview)
     for line in describe_requests(db):
         console.print(printable(line))
     for messages in describe_audit_messages(db, settings):
@@ -90,6 +90,7 @@ def _as_tables(seen: NodeState) -> dict[str, Any]:
         "process": seen.process,
         "unanswered": seen.unanswered,
         "deaths_in_the_last_hour": seen.deaths,
+        "orphaned": seen.orphaned,
         "disk": {**asdict(seen.disk), "accepting": seen.disk.accepting},
         "overview": asdict(seen.overview),
         "certificates": collect_certificates(seen.certificates),
@@ -127,15 +128,11 @@ def _running(process: int | None, settings: Settings) -> Text:
     return Text(f"node: running (process {process}), {where}")
 
 
-def _print_overview(console: Console, seen: Overview, configured: list[str]) -> None:
+def _print_overview(console: Console, seen: Overview) -> None:
     counts = ", ".join(f"{count} {_words(state)}" for state, count in seen.series.items() if count)
     console.print(f"series: {counts or 'none yet'}")
     for one in seen.destinations:
         console.print(printable(f"to {one.destination}: {_counts(one)}"))
-        if one.destination not in configured and one.pending + one.stored:
-            console.print(
-                f"{INDENT}no [[destination]] has this name any more: these wait for ever", style="red"
-            )
         if one.last_error:
             console.print(printable(f"{INDENT}last error: {one.last_error}"))
 

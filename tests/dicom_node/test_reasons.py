@@ -26,6 +26,7 @@ def test_what_is_no_head_cta_is_told_from_what_cannot_be_trusted() -> None:
     assert REASONS[Reason.NO_CONTRAST].kind == "not-a-candidate"
     assert REASONS[Reason.MISSING_SLICE].kind == "defect"
     assert REASONS[Reason.LOSSY_COMPRESSION].kind == "defect"
+    assert REASONS[Reason.ABANDONED].kind == "given-up"
 
 
 def test_refusal_says_code_sentence_detail_and_advice() -> None:

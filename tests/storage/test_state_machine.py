@@ -14,7 +14,8 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from storage.audit import verify
+from storage.abandoning import GivingUp, abandon_destination, abandon_series
+from storage.audit import AuditEntry, verify
 from storage.commitment import (
     CommitmentReport,
     ReportTaken,
@@ -165,6 +166,18 @@ class SeriesWalk(WalkedNode):
     def retry(self, series: str | None) -> None:
         retry(self.node.db, series, "admin", self.node.now)
 
+    @rule(series=st.sampled_from(SERIES), destination=st.sampled_from([None, *DESTINATIONS]))
+    def give_up(self, series: str, destination: str | None) -> None:
+        before = self.everything()
+        giving_up = GivingUp("admin", self.node.now, "gone", "abandoned")
+        if destination is not None:
+            done = abandon_destination(self.node.db, destination, series, giving_up)
+        elif self.slices[series]:
+            done = abandon_series(self.node.db, series, giving_up)
+        else:
+            return
+        assert bool(done) == (self.everything() != before)
+
     @precondition(lambda self: self.slices)
     @rule()
     def run_to_the_end(self) -> None:
@@ -209,13 +222,15 @@ class SeriesWalk(WalkedNode):
             states = Counter(one.state for one in sent if one.revision == row.revision)
             under_way = sum(states[state] for state in OPEN_DELIVERY_STATES)
             assert all(one.state not in OPEN_DELIVERY_STATES for one in sent if one.revision < row.revision)
+            given_up = [one.detail["revision"] for one in self.node.events("delivery-abandoned") if is_of(one, row)]
+            assert states[DeliveryState.WITHDRAWN] == given_up.count(row.revision)
             if row.state == SeriesState.DELIVERING:
                 assert under_way >= 1
             elif row.state == SeriesState.FAILED and row.failed_from == SeriesState.DELIVERING:
                 assert under_way == 0
                 assert states[DeliveryState.FAILED] >= 1
             elif row.state == SeriesState.DONE:
-                assert set(states) <= {"DELIVERED"}
+                assert set(states) <= {"DELIVERED", "WITHDRAWN"}
             else:
                 assert under_way == states[DeliveryState.FAILED] == 0
 
@@ -233,6 +248,10 @@ class SeriesWalk(WalkedNode):
     def the_chain_holds(self) -> None:
         if hasattr(self, "node"):
             assert verify(self.node.db).ok
+
+
+def is_of(entry: AuditEntry, row: SeriesRow) -> bool:
+    return entry.series_instance_uid == row.series_instance_uid
 
 
 @pytest.mark.timeout(120)

@@ -56,6 +56,17 @@ def test_a_node_that_does_not_run(site: Site, monkeypatch: pytest.MonkeyPatch) -
     assert site.run("status", "--check", "--json").exit_code == 1
 
 
+def test_a_destination_that_the_settings_do_not_have_any_more(site: Site, delivering: HeadSeries) -> None:
+    assert status(site)["orphaned"] == {}
+    site.rewrite('name = "pacs"', 'name = "new-pacs"')
+    (sentence,) = status(site)["attention"]
+    assert sentence.startswith("to pacs: 1 waiting, and no [[destination]] has this name any more")
+    assert "dicom-node abandon --destination pacs" in sentence
+    assert status(site)["orphaned"] == {"pacs": 1}
+    site.run("abandon", "--destination", "pacs", "--because", "it was renamed")
+    assert status(site)["attention"] == []
+
+
 def test_a_folder_that_cannot_be_looked_at(site: Site) -> None:
     site.rewrite('folder = "node"', 'folder = "other"')
     assert site.run("status", "--check").exit_code == 1

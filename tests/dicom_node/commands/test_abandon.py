@@ -1,0 +1,76 @@
+"""Giving up on a series or on a destination, as the administrator does it."""
+
+import json
+
+import pytest
+from pydicom import dcmread
+
+from storage.states import SeriesState
+from tests.dicom_node.commands.called_node import Site
+from tests.support.head_series import HeadSeries
+from tests.support.results import texts_of
+
+BECAUSE = ("--because", "the graphics card is broken")
+
+
+def test_a_failed_series_is_reported_as_not_analysed(site: Site, failed: HeadSeries) -> None:
+    result = site.run("abandon", failed.uid, *BECAUSE)
+    wanted = f"abandoned: {failed.uid}; the series is refused: it is reported as not analysed\n"
+    assert (result.exit_code, result.stdout) == (0, wanted)
+    (entry,) = site.pipeline.audit("series-abandoned")
+    assert entry.actor.startswith("user:")
+    assert entry.detail["because"] == "the graphics card is broken"
+    site.pipeline.publish()
+    (report,) = site.pipeline.folders.results.rglob("*.dcm")
+    text = " ".join(texts_of(dcmread(report)))
+    assert "The software failed on the series, and the node's administrator gave up on it." in text
+    assert "QUEUED had failed: attempts-used-up" in text
+    assert "Not fit for this algorithm" not in text, "the images are not at fault"
+    assert "graphics card" not in text
+    assert "no memory" not in text
+
+
+def test_a_destination_that_is_gone(site: Site, delivering: HeadSeries) -> None:
+    result = site.run("abandon", "--destination", "pacs", *BECAUSE)
+    assert result.stdout == f"abandoned: {delivering.uid} to pacs; the series is done\n"
+    assert site.pipeline.row(delivering).state == SeriesState.DONE
+    again = site.run("abandon", "--destination", "pacs", *BECAUSE)
+    assert (again.exit_code, again.stdout) == (0, "nothing is waiting for pacs, and nothing failed\n")
+
+
+def test_a_trial(site: Site, failed: HeadSeries) -> None:
+    result = site.run("abandon", failed.uid, *BECAUSE, "--dry-run")
+    assert result.stdout.startswith(f"would be abandoned: {failed.uid}; the series is refused")
+    assert site.pipeline.row(failed).state == SeriesState.FAILED
+    assert site.pipeline.audit("series-abandoned") == []
+
+
+def test_for_a_program(site: Site, delivering: HeadSeries) -> None:
+    result = site.run("abandon", delivering.uid, "--destination", "pacs", *BECAUSE, "--json")
+    assert json.loads(result.stdout) == {
+        "dry_run": False,
+        "abandoned": [{"series_instance_uid": delivering.uid, "destinations": ["pacs"], "state": "DONE"}],
+    }
+
+
+def test_what_has_not_failed(site: Site, delivering: HeadSeries) -> None:
+    result = site.run("abandon", delivering.uid, *BECAUSE)
+    assert result.exit_code == 1
+    assert f"nothing of series {delivering.uid} has failed" in result.stderr
+    assert "status --state failed" in result.stderr
+    other = site.run("abandon", delivering.uid, "--destination", "archive", *BECAUSE)
+    assert f"nothing of series {delivering.uid} has failed, or waits, for archive" in other.stderr
+    assert site.pipeline.row(delivering).state == SeriesState.DELIVERING
+
+
+@pytest.mark.parametrize("because", ["", "  ", "two\nlines", "x" * 301])
+def test_a_reason_that_cannot_stand_in_the_audit_log(site: Site, failed: HeadSeries, because: str) -> None:
+    result = site.run("abandon", failed.uid, "--because", because)
+    assert result.exit_code == 1
+    assert "--because" in result.stderr
+    assert site.pipeline.row(failed).state == SeriesState.FAILED
+
+
+def test_something_is_to_be_named(site: Site) -> None:
+    assert site.run("abandon", *BECAUSE).exit_code == 2
+    assert site.run("abandon", "1.2.3").exit_code == 2
