@@ -53,7 +53,11 @@ class NodeUnderTest:
         self.config.write_text(_as_toml(settings, destinations), encoding="utf-8")
 
     def __enter__(self) -> "NodeUnderTest":
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
