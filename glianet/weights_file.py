@@ -11,6 +11,9 @@ from glianet.errors import WeightsError
 DEFAULT_WEIGHTS = Path(__file__).parent / "weights" / "glianet-phantom.safetensors"
 """The weights that come with the package, trained on phantoms only."""
 
+DEFAULT_THRESHOLD = 0.8
+"""Of the mean over overlapping patches: of those that are certain four in five must agree (paper: 0.5)."""
+
 METADATA_KEY = "glianet"
 """Key in the header's __metadata__ whose value is the metadata as JSON text."""
 
