@@ -43,7 +43,7 @@ from storage.jobs import ResultObject, claim_series, postpone, publish
 from storage.outbox import earlier_deliveries
 from storage.series import InstanceRow, SeriesRow, instance_paths
 from storage.spool import Spool, series_folder
-from storage.states import SeriesState
+from storage.states import CLAIMABLE_STATES, SeriesState
 
 LEASE = timedelta(minutes=10)  # reading, drawing and checking 1,300 slices with 40 lesions takes a minute
 MAXIMUM_ATTEMPTS = 3
@@ -55,6 +55,8 @@ RETRY_DELAY = timedelta(seconds=30)
 Kept = TypeVar("Kept")
 
 log = structlog.get_logger(__name__)
+SAYS_NOTHING_OF_EARLIER = frozenset({Reason.IMAGES_DELETED, Reason.ABANDONED})
+"""What came is a fragment, or the node failed on it: an earlier report holds for the images that it names."""
 
 
 def publish_next(db: Database, folders: Folders, settings: Settings, owner: str, clock: Clock) -> bool:
@@ -92,8 +94,12 @@ def _publish(db: Database, folders: Folders, settings: Settings, claim: SeriesRo
 
 def _earlier(db: Database, claim: SeriesRow) -> Earlier:
     refusals = entries(db, claim.series_instance_uid, "series-refused")
+    given_up = entries(db, claim.series_instance_uid, "series-abandoned")
     of_fragments = frozenset(
-        entry.detail["revision"] for entry in refusals if entry.detail["reason"] == Reason.IMAGES_DELETED
+        [
+            *(entry.detail["revision"] for entry in refusals if entry.detail["reason"] == Reason.IMAGES_DELETED),
+            *(entry.detail["revision"] for entry in given_up if entry.detail["from"] in CLAIMABLE_STATES),
+        ]
     )
     return Earlier(earlier_deliveries(db, claim.id, claim.revision), of_fragments)
 
@@ -196,7 +202,7 @@ def _encode_refusal(
         log.warning("no header can be read: there is no study to report to", series=claim.series_instance_uid)
         return Encoded(())
     context = _context(settings, claim, instances, None, earlier)
-    if reason == Reason.IMAGES_DELETED:  # what came is a fragment: the report of the whole holds
+    if reason in SAYS_NOTHING_OF_EARLIER:
         context = replace(context, replaced={}, replaces_results=False)
     detail, kinds = claim.reason_detail or "", _wanted(settings)
     return encode_refusal_results(headers, reason, detail, context, kinds, leave_out=_is_last(claim))
@@ -205,7 +211,7 @@ def _encode_refusal(
 def _is_reported(reason: Reason, settings: Settings, earlier: Earlier) -> bool:
     """As the setting says; but whoever was told that the series was analysed is told that it now is not."""
     wanted = settings.results.report_refusals
-    told = reason != Reason.IMAGES_DELETED and any(one.objects for one in earlier.deliveries)
+    told = reason not in SAYS_NOTHING_OF_EARLIER and any(one.objects for one in earlier.deliveries)
     return wanted != "none" and (wanted == "all" or REASONS[reason].kind != "not-a-candidate" or told)
 
 

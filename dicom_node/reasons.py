@@ -229,7 +229,8 @@ _DEFECT: dict[Reason, tuple[str, str]] = {
 
 _GIVEN_UP: dict[Reason, tuple[str, str]] = {
     Reason.ABANDONED: (
-        "The software failed on the series, and the node's administrator gave up on it.",
+        "The software failed on the series, and the node's administrator gave up on it; an earlier report, if there is "
+        "one, holds for the images that it names.",
         "The audit log says who did, why, and what had failed; `dicom-node reanalyse SERIES_UID` tries it again.",
     ),
 }

@@ -13,8 +13,8 @@ from storage.rows import DeliveryRow, ResultObject
 class Earlier:
     """What went out before: `deliveries` of earlier revisions that may have arrived, oldest first.
 
-    of_fragments: revisions that were refused because images which had been here did not all come again; their report
-    says nothing of the whole series, and replaces none.
+    of_fragments: revisions that were given up, or refused because images which had been here did not all come again;
+    their report says nothing of the whole series, and replaces none.
     """
 
     deliveries: Sequence[DeliveryRow]

@@ -14,6 +14,13 @@ from storage.schema import deliveries, series
 from storage.series import require_series
 from storage.states import OPEN_DELIVERY_STATES, DeliveryState, Outcome, SeriesState
 
+STAGES = {
+    SeriesState.COMPLETE: "inspection",
+    SeriesState.QUEUED: "analysis",
+    SeriesState.ANALYSED: "encoding of the results",
+}
+"""What had failed, in words for the report."""
+
 
 @dataclass(frozen=True)
 class GivingUp:
@@ -96,7 +103,8 @@ def _abandon_series(connection: Connection, row: SeriesRow, giving_up: GivingUp)
 
 def _refuse(connection: Connection, row: SeriesRow, said: Mapping[str, object], giving_up: GivingUp) -> None:
     """The detail reaches the PACS: a code, never the words of an error."""
-    detail = f"{row.failed_from} had failed: {row.reason_code}"
+    what = "nothing" if row.failed_from is None else STAGES[row.failed_from]
+    detail = f"{what} had failed: {row.reason_code}"
     move_series(
         connection,
         row,
@@ -111,6 +119,8 @@ def _refuse(connection: Connection, row: SeriesRow, said: Mapping[str, object], 
         refusal_code=giving_up.refusal_code,
         refusal_detail=detail,
         concluded_at=giving_up.now,
+        lesion_count=None,
+        weights_sha256=None,
     )
 
 

@@ -123,12 +123,17 @@ def _ended_with_images(connection: Connection) -> list[_Candidate]:
         deliveries.c.revision == series.c.revision,
         deliveries.c.state == DeliveryState.DELIVERED,
     )
+    given_up = exists().where(
+        deliveries.c.series_id == series.c.id,
+        deliveries.c.revision == series.c.revision,
+        deliveries.c.state == DeliveryState.WITHDRAWN,
+    )
     query = (
         select(
             series.c.series_instance_uid,
             series.c.state,
             series.c.ended_at,
-            and_(series.c.state == SeriesState.DONE, taken).label("delivered"),
+            and_(series.c.state == SeriesState.DONE, taken, ~given_up).label("delivered"),
             func.count().label("files"),
             func.sum(instances.c.size).label("bytes"),
         )

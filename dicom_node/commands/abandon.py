@@ -71,5 +71,5 @@ def _line(one: Abandoned, mode: str) -> str:
 
 def _standing(state: SeriesState) -> str:
     if state == SeriesState.REFUSED:
-        return "refused: it is reported as not analysed"
+        return "refused, and ends as not analysed"
     return state.lower().replace("_", " ")

@@ -38,7 +38,7 @@ def _of_the_series(state: NodeState) -> Iterator[str]:
     for destination, number in state.orphaned.items():
         yield (
             f"to {destination}: {number} waiting, and no [[destination]] has this name any more: "
-            f"give it its table back, or `dicom-node abandon --destination {destination}`"
+            f"give it its table back, or `dicom-node abandon --destination {destination} --because ...`"
         )
     for defect in state.overview.defects:
         if defect.earlier_delivered and defect.reason in _MAY_BE_WRONG:

@@ -24,7 +24,7 @@ from storage.reception import begin_revision
 from storage.rows import SeriesRow, series_row
 from storage.schema import instances, results, series
 from storage.series import require_series
-from storage.states import ENDED_WELL_STATES, SeriesState
+from storage.states import ENDED_WELL_STATES, Outcome, SeriesState
 
 WHY = "missing or damaged on the disk"
 DAMAGED_FOLDER = "damaged"  # below the storage folder; what is put there is nobody's any more
@@ -157,7 +157,8 @@ def _mark_results(db: Database, examination: Examination, uid: str, numbers: Seq
 def check_findings(db: Database, examination: Examination) -> Check:
     """Findings that results are still to be made of can be read; `deep`: those of ended series too."""
     with db.read() as connection:
-        wanted = series.c.findings_path.is_not(None) & series.c.results_purged_at.is_(None)
+        of_analysis = series.c.outcome == Outcome.ANALYSED
+        wanted = of_analysis & series.c.findings_path.is_not(None) & series.c.results_purged_at.is_(None)
         rows = [series_row(row) for row in connection.execute(select(series).where(wanted))]
     bad = [row for row in rows if not _are_readable(examination, row)]
     if not bad:

@@ -12,11 +12,14 @@ from pydicom.uid import EnhancedSRStorage
 from dicom_node import publishing
 from dicom_node.encoding import encode_results, key_images
 from dicom_node.encoding.pages.sheet import Picture
+from dicom_node.reasons import Reason
 from glianet.findings import Findings
-from storage.jobs import release_leases
+from storage.abandoning import GivingUp, abandon_series
+from storage.jobs import claim_series, fail, release_leases
 from storage.outbox import claim_delivery, deliveries, earlier_deliveries
 from storage.reanalysis import reanalyse
 from storage.rows import DeliveryRow
+from storage.states import SeriesState
 from tests.support.ended import take_results
 from tests.support.head_series import HeadSeries
 from tests.support.pipeline import Pipeline, accepted, no_lesion, one_lesion, open_pipeline, small_series
@@ -195,6 +198,28 @@ def test_who_was_told_of_an_analysis_is_told_that_it_no_longer_holds(pipeline: P
     assert pipeline.publish()
     second = last_report(pipeline, series)
     assert replaced_by(second) == {first.SOPInstanceUID}
+
+
+def test_a_second_analysis_that_was_given_up_leaves_the_first_ones_report(
+    pipeline: Pipeline, series: HeadSeries
+) -> None:
+    """The images are the same, and the first report holds for them; the next analysis replaces both."""
+    first = last_report(pipeline, series)
+    reanalyse(pipeline.db, series.uid, "user:jo", pipeline.clock())
+    pipeline.quiet()
+    pipeline.assemble()
+    claim = claim_series(pipeline.db, SeriesState.QUEUED, "worker:1", pipeline.clock(), timedelta(hours=1))
+    assert claim is not None
+    fail(pipeline.db, claim, "cannot-compute", "no such precision", pipeline.clock())
+    giving_up = GivingUp("user:jo", pipeline.clock(), "old card", Reason.ABANDONED)
+    abandon_series(pipeline.db, series.uid, giving_up)
+    assert pipeline.publish()
+    second = last_report(pipeline, series)
+    assert second.SOPInstanceUID != first.SOPInstanceUID
+    assert "PredecessorDocumentsSequence" not in second
+    take_results(pipeline, "pacs")
+    analyse_again(pipeline, series, "cd")
+    assert replaced_by(last_report(pipeline, series)) == {first.SOPInstanceUID, second.SOPInstanceUID}
 
 
 def test_no_report_of_an_analysis_replaces_another_one_of_it(pipeline: Pipeline, series: HeadSeries) -> None:

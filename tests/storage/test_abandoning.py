@@ -29,17 +29,23 @@ def states(node: Node, series: str = "1.2.3") -> dict[str, DeliveryState]:
 
 
 @pytest.mark.parametrize(
-    ("bring_on", "state"), [(Node.complete, "COMPLETE"), (Node.queue, "QUEUED"), (Node.analyse, "ANALYSED")]
+    ("bring_on", "state", "what"),
+    [
+        (Node.complete, "COMPLETE", "inspection"),
+        (Node.queue, "QUEUED", "analysis"),
+        (Node.analyse, "ANALYSED", "encoding of the results"),
+    ],
 )
 def test_what_was_never_delivered_is_refused_so_that_somebody_is_told(
-    node: Node, bring_on: Callable[[Node], None], state: str
+    node: Node, bring_on: Callable[[Node], None], state: str, what: str
 ) -> None:
     bring_on(node)
     fail(node.db, node.claim(SeriesState(state)), "time-limit", "killed in /var/lib/secret", node.now)
     assert abandon_series(node.db, "1.2.3", giving_up(node)) == [Abandoned("1.2.3", (), SeriesState.REFUSED)]
     row = node.series()
     assert (row.outcome, row.reason_code, row.refusal_code) == (Outcome.REFUSED, "abandoned", "abandoned")
-    assert row.refusal_detail == f"{state} had failed: time-limit"
+    assert row.refusal_detail == f"{what} had failed: time-limit"
+    assert (row.lesion_count, row.weights_sha256) == (None, None)
     assert row.concluded_at == node.now
     (entry,) = node.events("series-abandoned")
     assert entry.actor == "user:admin"

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 
+from storage.abandoning import GivingUp, abandon_destination
 from storage.jobs import fail, postpone, publish
 from storage.outbox import postpone_delivery
 from storage.reanalysis import reanalyse
@@ -83,6 +84,15 @@ def test_delivered_images_go_first_and_only_where_a_destination_has_the_results(
 
 def test_a_series_without_a_destination_is_not_delivered(node: Node) -> None:
     node.publish("1.1", destinations=())
+    assert node.series("1.1").state == SeriesState.DONE
+    assert planned(node, RetentionRules(drop_delivered_images=True)) == []
+
+
+def test_images_stay_where_a_destination_was_given_up(node: Node) -> None:
+    """It has no results, and a new analysis may be wanted for it."""
+    node.publish("1.1")
+    node.deliver("PACS")
+    abandon_destination(node.db, "ARCHIVE", None, GivingUp("user:jo", node.now, "gone", "abandoned"))
     assert node.series("1.1").state == SeriesState.DONE
     assert planned(node, RetentionRules(drop_delivered_images=True)) == []
 

@@ -15,7 +15,7 @@ BECAUSE = ("--because", "the graphics card is broken")
 
 def test_a_failed_series_is_reported_as_not_analysed(site: Site, failed: HeadSeries) -> None:
     result = site.run("abandon", failed.uid, *BECAUSE)
-    wanted = f"abandoned: {failed.uid}; the series is refused: it is reported as not analysed\n"
+    wanted = f"abandoned: {failed.uid}; the series is refused, and ends as not analysed\n"
     assert (result.exit_code, result.stdout) == (0, wanted)
     (entry,) = site.pipeline.audit("series-abandoned")
     assert entry.actor.startswith("user:")
@@ -23,8 +23,8 @@ def test_a_failed_series_is_reported_as_not_analysed(site: Site, failed: HeadSer
     site.pipeline.publish()
     (report,) = site.pipeline.folders.results.rglob("*.dcm")
     text = " ".join(texts_of(dcmread(report)))
-    assert "The software failed on the series, and the node's administrator gave up on it." in text
-    assert "QUEUED had failed: attempts-used-up" in text
+    assert "The software failed on the series, and the node's administrator gave up on it; an earlier report" in text
+    assert "analysis had failed: attempts-used-up" in text
     assert "Not fit for this algorithm" not in text, "the images are not at fault"
     assert "graphics card" not in text
     assert "no memory" not in text
