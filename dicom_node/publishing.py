@@ -30,20 +30,18 @@ from dicom_node.read_series import inspect_series
 from dicom_node.reasons import REASONS, NotAnalysable, Reason
 from dicom_node.result_kinds import PROBABILITY, RISK_MAP, RISK_MAP_AS_SEGMENTATION, SEGMENTATIONS, STATEMENTS
 from dicom_node.settings import Settings
-from dicom_node.supersession import Earlier, follow
+from dicom_node.supersession import SAYS_NOTHING_OF_EARLIER, Earlier, find_earlier, follow
 from glianet import __version__
 from glianet.errors import GliaNetError
 from glianet.findings import Findings, load_findings
 from glianet.score_files import load_risk, load_scores, risk_path, scores_path
-from storage.audit import entries
 from storage.database import Database
 from storage.durable import write_durable
 from storage.errors import LostClaim, StorageError, is_of_the_disk
 from storage.jobs import ResultObject, claim_series, postpone, publish
-from storage.outbox import earlier_deliveries
 from storage.series import InstanceRow, SeriesRow, instance_paths
 from storage.spool import Spool, series_folder
-from storage.states import CLAIMABLE_STATES, SeriesState
+from storage.states import SeriesState
 
 LEASE = timedelta(minutes=10)  # reading, drawing and checking 1,300 slices with 40 lesions takes a minute
 MAXIMUM_ATTEMPTS = 3
@@ -55,8 +53,6 @@ RETRY_DELAY = timedelta(seconds=30)
 Kept = TypeVar("Kept")
 
 log = structlog.get_logger(__name__)
-SAYS_NOTHING_OF_EARLIER = frozenset({Reason.IMAGES_DELETED, Reason.ABANDONED})
-"""What came is a fragment, or the node failed on it: an earlier report holds for the images that it names."""
 
 
 def publish_next(db: Database, folders: Folders, settings: Settings, owner: str, clock: Clock) -> bool:
@@ -75,7 +71,7 @@ def publish_next(db: Database, folders: Folders, settings: Settings, owner: str,
 
 def _publish(db: Database, folders: Folders, settings: Settings, claim: SeriesRow, clock: Clock) -> None:
     try:
-        earlier = _earlier(db, claim)
+        earlier = find_earlier(db, claim)
         encoded = _encode(db, folders, settings, claim, earlier)
         unserved = _unserved(settings, encoded)
         results = [_write(folders.results, claim, one, earlier) for one in encoded.objects]
@@ -90,18 +86,6 @@ def _publish(db: Database, folders: Folders, settings: Settings, claim: SeriesRo
     shares, left_out = _shares(settings, encoded, unserved), encoded.left_out
     publish(db, claim, results, shares, clock(), left_out=left_out, unserved=unserved)
     log.info("results published", series=claim.series_instance_uid, roles=[result.role for result in results])
-
-
-def _earlier(db: Database, claim: SeriesRow) -> Earlier:
-    refusals = entries(db, claim.series_instance_uid, "series-refused")
-    given_up = entries(db, claim.series_instance_uid, "series-abandoned")
-    of_fragments = frozenset(
-        [
-            *(entry.detail["revision"] for entry in refusals if entry.detail["reason"] == Reason.IMAGES_DELETED),
-            *(entry.detail["revision"] for entry in given_up if entry.detail["from"] in CLAIMABLE_STATES),
-        ]
-    )
-    return Earlier(earlier_deliveries(db, claim.id, claim.revision), of_fragments)
 
 
 def _shares(settings: Settings, encoded: Encoded, unserved: Collection[str]) -> dict[str, list[str]]:

@@ -5,8 +5,16 @@ from dataclasses import dataclass, replace
 from itertools import count
 
 from dicom_node.encoding.context import EarlierReport, ResultContext
+from dicom_node.reasons import Reason
 from dicom_node.result_kinds import REPORTS
-from storage.rows import DeliveryRow, ResultObject
+from storage.audit import entries
+from storage.database import Database
+from storage.outbox import earlier_deliveries
+from storage.rows import DeliveryRow, ResultObject, SeriesRow
+from storage.states import CLAIMABLE_STATES
+
+SAYS_NOTHING_OF_EARLIER = frozenset({Reason.IMAGES_DELETED, Reason.ABANDONED})
+"""What came is a fragment, or the node failed on it: an earlier report holds for the images that it names."""
 
 
 @dataclass(frozen=True)
@@ -19,6 +27,15 @@ class Earlier:
 
     deliveries: Sequence[DeliveryRow]
     of_fragments: frozenset[int] = frozenset()
+
+
+def find_earlier(db: Database, row: SeriesRow) -> Earlier:
+    """What went out of the series before this revision of it."""
+    refused = entries(db, row.series_instance_uid, "series-refused")
+    abandoned = entries(db, row.series_instance_uid, "series-abandoned")
+    of_fragments = [one.detail["revision"] for one in refused if one.detail["reason"] == Reason.IMAGES_DELETED]
+    of_failures = [one.detail["revision"] for one in abandoned if one.detail["from"] in CLAIMABLE_STATES]
+    return Earlier(earlier_deliveries(db, row.id, row.revision), frozenset([*of_fragments, *of_failures]))
 
 
 def follow(

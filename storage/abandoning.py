@@ -7,12 +7,19 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from storage.database import Database
-from storage.delivery_moves import move_delivery, move_series_on, read_deliveries
-from storage.moves import change_series, end_series, move_series, note
+from storage.delivery_moves import (
+    failed_among,
+    move_delivery,
+    move_series_on,
+    newest_deliveries,
+    read_deliveries,
+    why_failed,
+)
+from storage.moves import change_series, end_series, note, refuse_series
 from storage.rows import DeliveryRow, SeriesRow
 from storage.schema import deliveries, series
 from storage.series import require_series
-from storage.states import OPEN_DELIVERY_STATES, DeliveryState, Outcome, SeriesState
+from storage.states import OPEN_DELIVERY_STATES, DeliveryState, SeriesState
 
 STAGES = {
     SeriesState.COMPLETE: "inspection",
@@ -89,7 +96,7 @@ def _abandon_series(connection: Connection, row: SeriesRow, giving_up: GivingUp)
         "because": giving_up.because,
     }
     if row.failed_from == SeriesState.DELIVERING:
-        failed = [one for one in _newest_deliveries(connection, row) if one.state == DeliveryState.FAILED]
+        failed = failed_among(newest_deliveries(connection, row))
         for one in failed:
             _withdraw(connection, one, giving_up)
         destinations = tuple(one.destination for one in failed)
@@ -103,29 +110,19 @@ def _abandon_series(connection: Connection, row: SeriesRow, giving_up: GivingUp)
 
 def _refuse(connection: Connection, row: SeriesRow, said: Mapping[str, object], giving_up: GivingUp) -> None:
     """The detail reaches the PACS: a code, never the words of an error."""
-    what = "nothing" if row.failed_from is None else STAGES[row.failed_from]
-    detail = f"{what} had failed: {row.reason_code}"
-    move_series(
+    assert row.failed_from is not None, "a series that has failed was somewhere"
+    refuse_series(
         connection,
         row,
-        SeriesState.REFUSED,
         "series-abandoned",
+        giving_up.refusal_code,
+        f"{STAGES[row.failed_from]} had failed: {row.reason_code}",
         said,
         actor=giving_up.actor,
         now=giving_up.now,
-        outcome=Outcome.REFUSED,
-        reason_code=giving_up.refusal_code,
-        reason_detail=detail,
-        refusal_code=giving_up.refusal_code,
-        refusal_detail=detail,
-        concluded_at=giving_up.now,
         lesion_count=None,
         weights_sha256=None,
     )
-
-
-def _newest_deliveries(connection: Connection, row: SeriesRow) -> list[DeliveryRow]:
-    return read_deliveries(connection, deliveries.c.series_id == row.id, deliveries.c.revision == row.revision)
 
 
 def _of_destination(connection: Connection, destination: str, series_instance_uid: str | None) -> list[DeliveryRow]:
@@ -159,9 +156,8 @@ def _withdraw(connection: Connection, row: DeliveryRow, giving_up: GivingUp) -> 
 
 def _settle_failed(connection: Connection, row: SeriesRow, giving_up: GivingUp) -> None:
     """It ends with the last delivery that had failed; until then its words name those that are left."""
-    failed = [one for one in _newest_deliveries(connection, row) if one.state == DeliveryState.FAILED]
+    failed = failed_among(newest_deliveries(connection, row))
     if not failed:
         end_series(connection, row, actor=giving_up.actor, now=giving_up.now)
         return
-    words = "; ".join(f"{one.destination}: {one.last_error}" for one in failed)
-    change_series(connection, row, reason_detail=words, last_error=words)
+    change_series(connection, row, reason_detail=why_failed(failed), last_error=why_failed(failed))

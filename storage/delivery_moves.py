@@ -32,6 +32,22 @@ def read_deliveries(connection: Connection, *conditions: ColumnElement[bool]) ->
     ]
 
 
+def newest_deliveries(connection: Connection, row: SeriesRow, *conditions: ColumnElement[bool]) -> list[DeliveryRow]:
+    """Those of the series' present revision that meet `conditions`."""
+    of_revision = deliveries.c.series_id == row.id, deliveries.c.revision == row.revision
+    return read_deliveries(connection, *of_revision, *conditions)
+
+
+def failed_among(rows: Sequence[DeliveryRow]) -> list[DeliveryRow]:
+    """The deliveries that have failed."""
+    return [row for row in rows if row.state == DeliveryState.FAILED]
+
+
+def why_failed(rows: Sequence[DeliveryRow]) -> str:
+    """What each of these deliveries failed for, in words."""
+    return "; ".join(f"{row.destination}: {row.last_error}" for row in rows)
+
+
 def _objects(
     connection: Connection, series_id: int, revision: int, roles: Sequence[str] | None
 ) -> tuple[ResultObject, ...]:
@@ -128,10 +144,9 @@ def move_series_on(connection: Connection, row: DeliveryRow, *, actor: str, now:
     if any(one.state in OPEN_DELIVERY_STATES for one in siblings):
         return
     delivering = _delivering(connection, row)
-    failed = [one for one in siblings if one.state == DeliveryState.FAILED]
+    failed = failed_among(siblings)
     if failed:
-        reason = "; ".join(f"{one.destination}: {one.last_error}" for one in failed)
-        fail_series(connection, delivering, DELIVERY_FAILED, reason, actor=actor, now=now)
+        fail_series(connection, delivering, DELIVERY_FAILED, why_failed(failed), actor=actor, now=now)
     else:
         end_series(connection, delivering, actor=actor, now=now)
 

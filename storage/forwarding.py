@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import Connection, select
 
 from storage.database import Database
-from storage.delivery_moves import change_delivery, read_deliveries
+from storage.delivery_moves import change_delivery, newest_deliveries
 from storage.moves import change_series, note
 from storage.rows import DeliveryRow, SeriesRow, series_row
 from storage.schema import deliveries, series
@@ -44,10 +44,9 @@ def _bring_forward(connection: Connection, row: SeriesRow, actor: str, now: date
 
 
 def _waiting_deliveries(connection: Connection, row: SeriesRow, now: datetime) -> list[DeliveryRow]:
-    return read_deliveries(
+    return newest_deliveries(
         connection,
-        deliveries.c.series_id == row.id,
-        deliveries.c.revision == row.revision,
+        row,
         deliveries.c.state == DeliveryState.PENDING,
         deliveries.c.lease_owner.is_(None),
         deliveries.c.not_before > now,

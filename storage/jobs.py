@@ -15,7 +15,7 @@ from sqlalchemy import Connection, insert, or_, select, update
 
 from storage.database import Database
 from storage.errors import StorageError
-from storage.moves import change_series, end_series, fail_series, move_series, note
+from storage.moves import change_series, end_series, fail_series, move_series, note, refuse_series
 from storage.recovery import release_leases
 from storage.retrying import retry
 from storage.rows import ResultObject, SeriesRow, series_row
@@ -125,20 +125,9 @@ def refuse(
     said: more for the audit row.
     """
     with db.transaction() as connection:
-        move_series(
-            connection,
-            claim,
-            SeriesState.REFUSED,
-            "series-refused",
-            {"reason": reason_code, "detail": reason_detail, **said},
-            actor=_actor(claim),
-            now=now,
-            outcome=Outcome.REFUSED,
-            reason_code=reason_code,
-            reason_detail=reason_detail,
-            refusal_code=reason_code,
-            refusal_detail=reason_detail,
-            concluded_at=now,
+        detail = {"reason": reason_code, "detail": reason_detail, **said}
+        refuse_series(
+            connection, claim, "series-refused", reason_code, reason_detail, detail, actor=_actor(claim), now=now
         )
 
 

@@ -78,7 +78,7 @@ def note(
 def fail_series(
     connection: Connection, row: SeriesRow, reason_code: str, reason_detail: str, *, actor: str, now: datetime
 ) -> None:
-    """Set a series aside until somebody asks for a retry, which leads back to the state it failed from."""
+    """Set a series aside until somebody asks for a retry, which leads back to where it failed, or gives up."""
     move_series(
         connection,
         row,
@@ -96,6 +96,37 @@ def fail_series(
     )
 
 
+def refuse_series(
+    connection: Connection,
+    row: SeriesRow,
+    event: str,
+    reason_code: str,
+    reason_detail: str,
+    said: Mapping[str, object],
+    *,
+    actor: str,
+    now: datetime,
+    **values: object,
+) -> None:
+    """Decide that the series is not analysed, because; `said` is the detail of the audit row."""
+    move_series(
+        connection,
+        row,
+        SeriesState.REFUSED,
+        event,
+        said,
+        actor=actor,
+        now=now,
+        outcome=Outcome.REFUSED,
+        reason_code=reason_code,
+        reason_detail=reason_detail,
+        refusal_code=reason_code,
+        refusal_detail=reason_detail,
+        concluded_at=now,
+        **values,
+    )
+
+
 def end_series(connection: Connection, row: SeriesRow, *, actor: str, now: datetime) -> None:
     """Close a series whose results have all been delivered, or that has none to deliver, or that was given up.
 
@@ -106,5 +137,9 @@ def end_series(connection: Connection, row: SeriesRow, *, actor: str, now: datet
         if row.outcome == Outcome.ANALYSED
         else (SeriesState.NOT_ANALYSED, "series-not-analysed")
     )
-    refusal = {"reason_code": row.refusal_code, "reason_detail": row.refusal_detail}
-    move_series(connection, row, to, event, {}, actor=actor, now=now, ended_at=now, **refusal)
+    move_series(connection, row, to, event, {}, actor=actor, now=now, ended_at=now, **reason_of_refusal(row))
+
+
+def reason_of_refusal(row: SeriesRow) -> dict[str, str | None]:
+    """The columns that say why it was refused, if it was, in the place of why it failed."""
+    return {"reason_code": row.refusal_code, "reason_detail": row.refusal_detail}

@@ -6,10 +6,10 @@ from sqlalchemy import Connection, select
 
 from storage.commitment import supersede
 from storage.database import Database
-from storage.delivery_moves import move_delivery, read_deliveries
-from storage.moves import move_series, note
+from storage.delivery_moves import failed_among, move_delivery, newest_deliveries
+from storage.moves import move_series, note, reason_of_refusal
 from storage.rows import DeliveryRow, SeriesRow, series_row
-from storage.schema import deliveries, series
+from storage.schema import series
 from storage.states import DeliveryState, SeriesState
 
 
@@ -43,19 +43,14 @@ def _retry(connection: Connection, row: SeriesRow, actor: str, now: datetime) ->
     if row.failed_from is None:
         note(connection, row, "retried", detail, actor=actor, now=now)
     else:
-        refusal = {"reason_code": row.refusal_code, "reason_detail": row.refusal_detail}
-        move_series(connection, row, row.failed_from, "retried", detail, actor=actor, now=now, **refusal)
+        move_series(
+            connection, row, row.failed_from, "retried", detail, actor=actor, now=now, **reason_of_refusal(row)
+        )
     return True
 
 
 def _failed_deliveries(connection: Connection, row: SeriesRow) -> list[DeliveryRow]:
-    found = read_deliveries(
-        connection,
-        deliveries.c.series_id == row.id,
-        deliveries.c.revision == row.revision,
-        deliveries.c.state == DeliveryState.FAILED,
-    )
-    return [one for one in found if one.objects]
+    return [one for one in failed_among(newest_deliveries(connection, row)) if one.objects]
 
 
 def _retry_delivery(connection: Connection, row: DeliveryRow, actor: str, now: datetime) -> None:

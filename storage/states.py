@@ -25,7 +25,9 @@ class SeriesState(StrEnum):
 class DeliveryState(StrEnum):
     """Where the results of one revision of a series stand with one destination.
 
-    STORED: every object was taken, and the destination is yet to say that it keeps them (PS3.4 annex J).
+    STORED: every object was taken, and the destination is yet to say that it keeps them (PS3.4 annex J). WITHDRAWN:
+    it was not sent, or not whole, and will not be: a later revision took its place, somebody gave up, or the node's
+    database was lost.
     """
 
     PENDING = "PENDING"
@@ -67,7 +69,7 @@ FAILING_STATES = CLAIMABLE_STATES | {_S.DELIVERING}
 ENDED_WELL_STATES = frozenset({_S.DONE, _S.NOT_ANALYSED})
 ENDED_STATES = ENDED_WELL_STATES | {_S.FAILED}
 
-# Those that are still on their way: worked on under a lease, withdrawn when the series is re-opened.
+# Those that are still on their way: worked on under a lease, withdrawn when the series is re-opened or given up.
 OPEN_DELIVERY_STATES = frozenset({_D.PENDING, _D.STORED})
 
 # Every state but RECEIVING also leads to RECEIVING: a late instance re-opens the series as a new revision.

@@ -19,10 +19,10 @@ def export_weights(run: Path, target: Path, threshold: float = 0.5) -> Path:
     """Write the weights of a training as safetensors, with where they come from as metadata; from which file.
 
     run: the folder that `train` wrote: the best by validation where there was one, else the last. The metadata hold
-    those of the weights that the training began with, so that every stage is named. threshold: the probability, 0 to
-    1, that 0.5 shall stand for in what is written: the output's bias is moved by its logit. Raises StateError where
-    there is none or the model is not one that the node runs, WeightsError where it is not known what it began with,
-    OSError when the file cannot be written.
+    those of the weights that the training began with, so that every stage is named. threshold: the probability of a
+    patch, 0 to 1, that 0.5 shall stand for in what is written: the bias of the output is moved by its logit. Raises
+    StateError where there is none or the model is not one that the node runs, WeightsError where it is not known what
+    it began with, OSError when the file cannot be written.
     """
     source = run / (BEST if (run / BEST).exists() else CHECKPOINT)
     recipe, content = load_run_recipe(run), read_checkpoint(source)

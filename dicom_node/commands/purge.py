@@ -45,7 +45,7 @@ def _of_one(db: Database, series_instance_uid: str, *, with_results: bool) -> li
         raise NodeError(
             f"the series has not ended well ({row.state}); nothing of it is deleted",
             where=series_instance_uid,
-            advice="wait until it has ended; where it has failed, `dicom-node retry` or `reanalyse` it first",
+            advice="wait until it has ended; where it has failed, `retry`, `reanalyse` or `abandon` it first",
         )
     planned = plan_one(db, series_instance_uid, {Kind.IMAGES, Kind.RESULTS} if with_results else {Kind.IMAGES})
     if not planned:
