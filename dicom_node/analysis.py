@@ -146,7 +146,7 @@ def _find(
     overlap = RISK_MAP_OVERLAP if settings.results.risk_map or _wanted(settings, *RISK_MAPS) else None
     engine = EngineSettings(model.step, model.threshold, exact=model.exact, risk_overlap=overlap)
     scores = score_volume(volume, loaded.model, engine, progress)
-    lesions = LesionSettings(threshold=model.threshold, minimum_volume_mm3=model.minimum_lesion_mm3)
+    lesions = LesionSettings(model.threshold, model.detection_threshold, model.minimum_lesion_mm3)
     return find_lesions(scores, volume, lesions, weights_sha256=loaded.sha256), scores
 
 
@@ -210,6 +210,7 @@ def _describe(findings: Findings, volume: Volume, seconds: float) -> dict[str, o
         "computation": findings.computation,
         "step": findings.step,
         "threshold": findings.threshold,
+        "detection_threshold": findings.detection_threshold,
         "seconds": round(seconds, 1),
     }
 

@@ -255,6 +255,7 @@ def _fingerprint(claim: SeriesRow, findings: Findings | None, findings_digest: s
         minimum_volume_mm3=findings.minimum_volume_mm3,
         minimum_voxels=findings.minimum_voxels,
         threshold=findings.threshold,
+        detection_threshold=findings.detection_threshold,
         exact=findings.exact,
         computation=findings.computation,
         findings=findings_digest,

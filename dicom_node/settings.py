@@ -27,7 +27,7 @@ from dicom_node.setting_types import (
     as_tuple,
 )
 from dicom_node.tls_settings import TlsSettings, check_tls
-from glianet.weights_file import DEFAULT_THRESHOLD
+from glianet.weights_file import DETECTION_THRESHOLD
 
 
 class NodeSettings(Table):
@@ -121,12 +121,22 @@ class ModelSettings(Table):
     threads: int = Field(0, ge=0, le=1024)
     step: Literal[16, 24, 32, 48, 64, 96] = 48
     exact: bool = False
-    threshold: float = Field(DEFAULT_THRESHOLD, gt=0, lt=1)
+    threshold: float = Field(0.5, gt=0, lt=1)
+    detection_threshold: float = Field(DETECTION_THRESHOLD, gt=0, lt=1)
     minimum_lesion_mm3: float = Field(5.0, ge=0, le=10000)
     maximum_attempts: int = Field(3, ge=1, le=100)
     retry_delay_s: Seconds = 60.0
     lease_s: Seconds = 120.0
     maximum_series_s: Seconds = 3600.0
+
+    @model_validator(mode="after")
+    def _check_thresholds_are_in_order(self) -> "ModelSettings":
+        if self.detection_threshold < self.threshold:
+            raise ValueError(
+                f"detection_threshold ({self.detection_threshold:g}) must not be below threshold ({self.threshold:g}): "
+                "a lesion is outlined above the lower one and shown where enough of it is above the higher one"
+            )
+        return self
 
 
 class ResultsSettings(Table):

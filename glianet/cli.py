@@ -15,7 +15,7 @@ from glianet import __version__
 from glianet.allocator import keep_freed_memory
 from glianet.errors import DeviceLost, GliaNetError, OutOfMemory
 from glianet.findings import NOTICE, Findings, findings_to_json
-from glianet.weights_file import DEFAULT_THRESHOLD, DEFAULT_WEIGHTS
+from glianet.weights_file import DEFAULT_WEIGHTS, DETECTION_THRESHOLD
 
 BAD_INPUT = 2
 FAILED = 1
@@ -69,7 +69,14 @@ def predict(
             "--exact", help="Compute every patch: air, outside the head, and those that cannot change a finding."
         ),
     ] = False,
-    threshold: Annotated[float, typer.Option(help="Score above which a voxel is taken, 0 to 1.")] = DEFAULT_THRESHOLD,
+    threshold: Annotated[float, typer.Option(help="Score above which a voxel belongs to a lesion, 0 to 1.")] = 0.5,
+    detection_threshold: Annotated[
+        float | None,
+        typer.Option(
+            help="Score that enough of a lesion must exceed to be shown.",
+            show_default=f"{DETECTION_THRESHOLD:g}, or the threshold where that is higher",
+        ),
+    ] = None,
     probability: Annotated[
         bool, typer.Option("--probability", help="Write the probability of every voxel of the head too.")
     ] = False,
@@ -99,7 +106,10 @@ def predict(
                     exact=exact,
                     risk_overlap=RISK_MAP_OVERLAP if risk_map else None,
                 ),
-                lesions=LesionSettings(threshold=threshold),
+                lesions=LesionSettings(
+                    threshold,
+                    max(threshold, DETECTION_THRESHOLD) if detection_threshold is None else detection_threshold,
+                ),
                 probability=probability,
                 progress=advance,
             )
@@ -210,7 +220,7 @@ def _print_findings(findings: Findings, files: tuple[Path, ...]) -> None:
     if findings.lesions:
         console.print(_lesion_table(findings))
     else:
-        console.print(f"No aneurysm found at a score above {findings.threshold:g}.")
+        console.print(f"No aneurysm found at a score above {findings.detection_threshold:g}.")
     for path in files:
         console.print(str(path), soft_wrap=True, highlight=False)
     console.print(

@@ -49,16 +49,17 @@ class Findings:
     """All lesions of a volume, the most certain first, and how they came about.
 
     labels: (D, H, W) uint16 on the volume's grid: 0, or the number of the lesion. affine: the volume's.
-    threshold: voxels strictly above it belong to lesions. minimum_volume_mm3, minimum_voxels: what is smaller was
-    dropped. step, exact, patches_computed, patches_skipped: of the sliding window. computation: backend, precision,
-    device and flips (`glianet.model`). weights_sha256: 64 hexadecimal digits of the weights file, or "" where there was
-    no file.
+    threshold: voxels strictly above it belong to lesions. minimum_volume_mm3, minimum_voxels: a component with less of
+    it strictly above detection_threshold was dropped. step, exact, patches_computed, patches_skipped: of the sliding
+    window. computation: backend, precision, device and flips (`glianet.model`). weights_sha256: 64 hexadecimal digits
+    of the weights file, or "" where there was no file.
     """
 
     labels: NDArray[np.uint16]
     affine: NDArray[np.float64]
     lesions: tuple[Lesion, ...]
     threshold: float
+    detection_threshold: float
     minimum_volume_mm3: float
     minimum_voxels: int
     step: int
@@ -121,6 +122,7 @@ def _document(findings: Findings) -> dict[str, Any]:
         "algorithm_version": findings.algorithm_version,
         "weights_sha256": findings.weights_sha256,
         "threshold": findings.threshold,
+        "detection_threshold": findings.detection_threshold,
         "minimum_volume_mm3": findings.minimum_volume_mm3,
         "minimum_voxels": findings.minimum_voxels,
         "step": findings.step,
@@ -146,6 +148,7 @@ def _from_document(document: dict[str, Any], stored: NDArray[np.uint16]) -> Find
         affine=np.array(document["affine"], np.float64),
         lesions=lesions,
         computation=document.get("computation", ""),  # findings of version 0.1 do not say
+        detection_threshold=document.get("detection_threshold", document["threshold"]),  # nor did they have two
         **{name: document[name] for name in _PLAIN_FIELDS},
     )
 

@@ -29,20 +29,28 @@ Corner = NDArray[np.intp]
 
 @dataclass(frozen=True)
 class LesionSettings:
-    """threshold: voxels with a probability strictly above it are taken, 0 to 1 (paper: 0.5).
+    """threshold: voxels with a probability strictly above it outline a lesion, 0 to 1 (paper: 0.5).
 
-    minimum_volume_mm3: smaller components are dropped; 5 mm3 is half of the 5th percentile of real aneurysms
-    (9 mm3 in the paper's training cases). minimum_voxels: so are those of fewer voxels; the published evaluation
-    drops 10 and fewer.
+    detection_threshold: an outlined component counts by its voxels strictly above this, not lower than `threshold`
+    (hysteresis). A high one drops what few overlapping patches agree on; what remains keeps its whole outline.
+    minimum_volume_mm3: components of which less counts are dropped; 5 mm3 is half of the 5th percentile of real
+    aneurysms (9 mm3 in the paper's training cases). minimum_voxels: so are those of which fewer voxels count; the
+    published evaluation drops 10 and fewer.
     """
 
     threshold: float = 0.5
+    detection_threshold: float = 0.5
     minimum_volume_mm3: float = 5.0
     minimum_voxels: int = 11
 
     def __post_init__(self) -> None:
         if not 0 <= self.threshold <= 1:
             raise SettingsError(what=f"{self.threshold} is not between 0 and 1", where="lesion threshold")
+        if not self.threshold <= self.detection_threshold <= 1:
+            raise SettingsError(
+                what=f"{self.detection_threshold:g} is not between the lesion threshold, {self.threshold:g}, and 1",
+                where="detection threshold",
+            )
         if self.minimum_volume_mm3 < 0 or self.minimum_voxels < 0:
             raise SettingsError(what="a smallest size is negative", where="lesion size")
 
@@ -50,7 +58,7 @@ class LesionSettings:
 def find_lesions(
     scores: Scores, volume: Volume, settings: LesionSettings = LesionSettings(), weights_sha256: str = ""
 ) -> Findings:
-    """Measures every 26-connected component of voxels above the threshold that is not too small.
+    """Measures every 26-connected component of voxels above the threshold of which enough is above the other one.
 
     Order: maximum score, then volume, both falling, then centre index. weights_sha256 is recorded as it is.
     Raises VolumeError when scores and volume differ in shape, or there are more than 65,535 lesions.
@@ -63,7 +71,7 @@ def find_lesions(
     corner, components = _components(scores.probability, settings.threshold)
     measured = [
         _measure(mask, corner + offset, scores, volume)
-        for offset, mask in _large_components(components, volume.voxel_mm3, settings)
+        for offset, mask in _certain_components(components, corner, scores.probability, volume.voxel_mm3, settings)
     ]
     _check_number(len(measured))
     measured.sort(key=lambda pair: _most_certain_first(pair[0]))
@@ -77,6 +85,7 @@ def find_lesions(
         affine=volume.affine,
         lesions=tuple(lesions),
         threshold=settings.threshold,
+        detection_threshold=settings.detection_threshold,
         minimum_volume_mm3=settings.minimum_volume_mm3,
         minimum_voxels=settings.minimum_voxels,
         step=scores.step,
@@ -126,16 +135,22 @@ def _extent(found: NDArray[np.bool_]) -> slice:
     return slice(int(where[0]), int(where[-1]) + 1)
 
 
-def _large_components(
-    components: NDArray[np.int32], voxel_mm3: float, settings: LesionSettings
+def _certain_components(
+    components: NDArray[np.int32],
+    corner: Corner,
+    probability: NDArray[np.float32],
+    voxel_mm3: float,
+    settings: LesionSettings,
 ) -> Iterator[tuple[Corner, NDArray[np.bool_]]]:
-    """First voxel and mask of the bounding box of each component that is large enough."""
+    """First voxel and mask of the bounding box of each component of which enough is above the detection threshold."""
     boxes = ndimage.find_objects(components) if components.size else []
     for number, box in enumerate(boxes, start=1):
         mask = components[box] == number
-        voxels = np.count_nonzero(mask)
+        first = np.array([axis.start for axis in box], np.intp)
+        part = tuple(slice(start, start + length) for start, length in zip(corner + first, mask.shape, strict=True))
+        voxels = np.count_nonzero(mask & (probability[part] > settings.detection_threshold))
         if voxels >= settings.minimum_voxels and voxels * voxel_mm3 >= settings.minimum_volume_mm3:
-            yield np.array([axis.start for axis in box], np.intp), mask
+            yield first, mask
 
 
 def _check_number(lesions: int) -> None:

@@ -26,6 +26,7 @@ SAME_ANALYSIS = (
     "algorithm_version",
     "weights_sha256",
     "threshold",
+    "detection_threshold",
     "minimum_volume_mm3",
     "minimum_voxels",
     "step",
@@ -112,9 +113,10 @@ def _analysis(findings: Findings) -> dict[str, Any]:
 def _check_document(document: dict[str, Any], expected: str, findings: Findings) -> None:
     if document["format"] != expected:
         raise ValueError(f"its format is {document['format']!r} instead of {expected!r}")
+    stated = {"detection_threshold": document["threshold"], **document}  # version 0.1 had one threshold for both
     for name, value in _analysis(findings).items():
-        if document[name] != value:
-            raise ValueError(f"it is of another analysis: {name} is {document[name]!r}, of the findings {value!r}")
+        if stated[name] != value:
+            raise ValueError(f"it is of another analysis: {name} is {stated[name]!r}, of the findings {value!r}")
 
 
 def _on_grid(kept: NDArray[Any], first: int, findings: Findings) -> NDArray[np.uint8]:

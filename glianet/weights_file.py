@@ -11,8 +11,8 @@ from glianet.errors import WeightsError
 DEFAULT_WEIGHTS = Path(__file__).parent / "weights" / "glianet-phantom.safetensors"
 """The weights that come with the package, trained on phantoms only."""
 
-DEFAULT_THRESHOLD = 0.8
-"""Of the mean over overlapping patches: of those that are certain four in five must agree (paper: 0.5)."""
+DETECTION_THRESHOLD = 0.8
+"""That these weights want: of the overlapping patches that are certain, four in five must see a lesion to show it."""
 
 METADATA_KEY = "glianet"
 """Key in the header's __metadata__ whose value is the metadata as JSON text."""

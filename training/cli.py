@@ -115,6 +115,10 @@ def evaluate(
     template: Template = None,
     trees: Trees = None,
     step: Annotated[int, typer.Option(min=1, max=96, help="Voxels that the window moves.")] = 48,
+    detection_threshold: Annotated[
+        float | None,
+        typer.Option(min=0.5, max=0.99, help="Count what the node shows: that above 0.5 with enough above this."),
+    ] = None,
     device: Device = "auto",
     model: Annotated[str, typer.Option(help="Name of the model in tables; empty: its own.")] = "",
     run: Annotated[str, typer.Option(help="Which of several trainings this is.")] = "1",
@@ -137,9 +141,10 @@ def evaluate(
     except _problems() as problem:
         stop(str(problem))
     with bar("evaluating") as advance:
-        scores = collect(evaluate_cases(chosen, scorer, advance))
+        scores = collect(evaluate_cases(chosen, scorer, advance, detection_threshold))
     named = dataset or (f"{manifest.stem}, {split or 'all'}" if manifest else f"{count} {generator} phantoms")
     made = {"weights": weights.name, "weights_sha256": scorer.sha256, "step": step}
+    made |= {} if detection_threshold is None else {"detection_threshold": detection_threshold}
     show(scores, as_json=as_json, output=output, model=model or scorer.model, dataset=named, run=run, made=made)
 
 

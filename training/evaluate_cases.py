@@ -58,8 +58,13 @@ class PhantomChoice:
     trees: Path | None = None
 
 
-def evaluate_cases(cases: Iterator[EvaluationCase], scorer: Scorer, watch: Watch | None = None) -> Iterator[CaseScore]:
-    """The score of each case as it is done; one case is in memory at a time."""
+def evaluate_cases(
+    cases: Iterator[EvaluationCase],
+    scorer: Scorer,
+    watch: Watch | None = None,
+    detection_threshold: float | None = None,
+) -> Iterator[CaseScore]:
+    """The score of each case as it is done, see `score_case`; one case is in memory at a time."""
     for case in cases:
 
         def progress(done: int, total: int, name: str = case.name) -> None:
@@ -67,7 +72,9 @@ def evaluate_cases(cases: Iterator[EvaluationCase], scorer: Scorer, watch: Watch
                 watch(name, done, total)
 
         probability = scorer.score(case.hu, case.affine, progress)
-        yield score_case(case.truth, probability, case.spacing_mm, case.name, case.institution)
+        yield score_case(
+            case.truth, probability, case.spacing_mm, case.name, case.institution, detection_threshold
+        )
 
 
 def manifest_cases(listed: Sequence[ManifestCase]) -> Iterator[EvaluationCase]:

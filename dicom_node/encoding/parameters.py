@@ -8,6 +8,7 @@ def algorithm_parameters(findings: Findings) -> dict[str, str]:
     return {
         "weights SHA-256": findings.weights_sha256,
         "score threshold": f"{findings.threshold:g}",
+        "detection threshold": f"{findings.detection_threshold:g}",
         "smallest lesion": f"{findings.minimum_volume_mm3:g} mm3 ({findings.minimum_voxels} voxels)",
         "block step": f"{findings.step} voxels",
         "image blocks of air, outside the head or without influence": "computed" if findings.exact else "left out",

@@ -39,9 +39,9 @@ def description_of_analysis(source: SourceSeries, findings: Findings) -> str:
     computation = f", computed by {findings.computation}" if findings.computation else ""
     return (
         f"{slices} analysed by {algorithm}, weights SHA-256 {findings.weights_sha256}, score threshold "
-        f"{findings.threshold:g}, block step {findings.step} voxels, {findings.patches_computed} image blocks "
-        f"computed, {findings.patches_skipped} left out (air, outside the head, or without influence on the "
-        f"result){computation}."
+        f"{findings.threshold:g}, detection threshold {findings.detection_threshold:g}, block step {findings.step} "
+        f"voxels, {findings.patches_computed} image blocks computed, {findings.patches_skipped} left out (air, "
+        f"outside the head, or without influence on the result){computation}."
     )
 
 

@@ -77,6 +77,7 @@ def test_every_problem_is_named_at_once(tmp_path: Path) -> None:
         ("[receiver]\nport = true", "receiver.port"),
         ('[node]\ntime_zone = "Mars/Olympus"', "node.time_zone"),
         ("[model]\nthreshold = 1.0", "model.threshold"),
+        ("[model]\nthreshold = 0.9", "model"),  # above detection_threshold
         ('[model]\ndevice = "gpu"', "model.device"),
         ("[assembly]\nquiet_s = -1.0", "assembly.quiet_s"),
         ('[log]\nlevel = "loud"', "log.level"),

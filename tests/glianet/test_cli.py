@@ -40,6 +40,7 @@ def test_json_is_what_the_findings_file_holds(
     assert memory_kept == [True]
     document = json.loads(result.stdout)
     assert (document["step"], document["threshold"], document["exact"]) == (96, 0.6, True)
+    assert document["detection_threshold"] == 0.8
 
 
 def test_the_table_lists_lesions_files_and_notice(image: Path, formula_weights: Path, tmp_path: Path) -> None:
@@ -68,6 +69,7 @@ def test_nothing_found_is_said(image: Path, formula_weights: Path, tmp_path: Pat
         ),
         (("{image}", "--step", "0"), "step of the window: 0 is not between 1 and 96 voxels"),
         (("{image}", "--threshold", "2"), "lesion threshold: 2.0 is not between 0 and 1"),
+        (("{image}", "--detection-threshold", "0.4"), "detection threshold: 0.4 is not between the lesion threshold"),
         (
             ("{image}", "--weights", "{weights}", "--device", "gpu"),
             "device 'gpu': it is no device name. Use ",

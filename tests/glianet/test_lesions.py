@@ -225,6 +225,34 @@ def test_small_components_are_dropped(settings: LesionSettings, kept: int) -> No
     assert findings.labels.max() == kept
 
 
+@pytest.mark.parametrize(
+    ("certain", "sizes", "kept"),
+    [
+        (4, {"minimum_voxels": 4}, True),
+        (3, {"minimum_voxels": 4}, False),
+        (4, {"minimum_volume_mm3": 4.0}, True),
+        (4, {"minimum_volume_mm3": 4.01}, False),
+    ],
+)
+def test_a_lesion_is_shown_whole_where_enough_of_it_is_above_the_detection_threshold(
+    certain: int, sizes: dict[str, float], kept: bool
+) -> None:
+    """9 voxels of 1 mm3 above 0.5, of which some, in two pieces, are above 0.8; 8 beside them are exactly 0.8."""
+    probability = _blank()
+    probability[3, 3, 3:12] = 0.6
+    probability[3, 3, 3] = 0.9
+    probability[3, 3, 12 - (certain - 1) : 12] = 0.9
+    probability[9, 9, 3:11] = 0.8
+    rules = {"minimum_volume_mm3": 0.0, "minimum_voxels": 0, **sizes}
+    settings = LesionSettings(0.5, float(np.float32(0.8)), rules["minimum_volume_mm3"], int(rules["minimum_voxels"]))
+    findings = _find(probability, settings=settings)
+    assert findings.detection_threshold == settings.detection_threshold
+    assert [(lesion.voxels, lesion.bounding_box) for lesion in findings.lesions] == (
+        [(9, ((3, 4), (3, 4), (3, 12)))] if kept else []
+    )
+    assert np.count_nonzero(findings.labels) == (9 if kept else 0)
+
+
 def test_a_lesion_may_fill_the_volume() -> None:
     (lesion,) = _find(np.full((4, 4, 4), 0.9)).lesions
     assert lesion.bounding_box == ((0, 4), (0, 4), (0, 4))
@@ -238,7 +266,16 @@ def test_scores_of_another_shape_are_refused() -> None:
         find_lesions(scores, Volume(np.zeros((4, 4, 5), np.int16), UNIT))
 
 
-@pytest.mark.parametrize("values", [{"threshold": 1.1}, {"threshold": -0.1}, {"minimum_volume_mm3": -1.0}])
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"threshold": 1.1},
+        {"threshold": 0.6},  # above the detection threshold
+        {"detection_threshold": 1.1},
+        {"threshold": -0.1},
+        {"minimum_volume_mm3": -1.0},
+    ],
+)
 def test_settings_out_of_range_are_refused(values: dict[str, float]) -> None:
     with pytest.raises(SettingsError):
         LesionSettings(**values)  # type: ignore[arg-type]
@@ -249,6 +286,6 @@ def test_a_threshold_below_that_of_the_scores_is_refused() -> None:
     risk = RiskGrid(np.zeros((1, 1, 1), np.float32), ((0,), (0,), (0,)))
     scores = Scores(np.zeros((4, 4, 4), np.float32), risk, None, 48, False, 0.5, 1, 0)
     volume = Volume(np.zeros((4, 4, 4), np.int16), UNIT)
-    assert find_lesions(scores, volume, LesionSettings(threshold=0.6)).lesions == ()
+    assert find_lesions(scores, volume, LesionSettings(threshold=0.6, detection_threshold=0.6)).lesions == ()
     with pytest.raises(SettingsError, match=r"0\.4 is below 0\.5"):
         find_lesions(scores, volume, LesionSettings(threshold=0.4))

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from glianet.archive import archive_bytes
+from glianet.archive import archive_bytes, read_archive
 from glianet.errors import FindingsError
 from glianet.findings import Findings, Lesion
 from glianet.score_files import (
@@ -54,6 +54,7 @@ def findings() -> Findings:
         affine=np.eye(4),
         lesions=(first, second),
         threshold=0.5,
+        detection_threshold=0.75,
         minimum_volume_mm3=5.0,
         minimum_voxels=0,
         step=48,
@@ -154,6 +155,7 @@ def test_the_same_content_is_the_same_bytes(
     [
         ({"weights_sha256": "aa" * 32}, "weights_sha256 is '0f0f"),
         ({"threshold": 0.4}, "threshold is 0.5, of the findings 0.4"),
+        ({"detection_threshold": 0.8}, "detection_threshold is 0.75, of the findings 0.8"),
         ({"step": 32}, "step is 48"),
         ({"algorithm_version": "0.2.0"}, "algorithm_version"),
         ({"computation": "openvino"}, "computation"),
@@ -260,3 +262,18 @@ def test_a_file_of_the_other_kind_is_refused(
     save_scores(probability, findings, tmp_path / "1.npz")
     with pytest.raises(FindingsError, match=r"no item named 'risk.json'"):
         load_risk(tmp_path / "1.npz", findings)
+
+
+def test_scores_kept_by_a_version_with_one_threshold_are_still_used(
+    probability: np.ndarray, findings: Findings, tmp_path: Path
+) -> None:
+    """An upgrade meets them beside findings that wait to be published, which then have one threshold too."""
+    path = tmp_path / "1-scores.npz"
+    save_scores(probability, findings, path)
+    document, (kept,) = read_archive(path, "scores", "scores")
+    del document["detection_threshold"]
+    path.write_bytes(archive_bytes("scores", document, {"scores": kept}))
+    one_threshold = replace(findings, detection_threshold=findings.threshold)
+    np.testing.assert_array_equal(load_scores(path, one_threshold)[4:7], kept)
+    with pytest.raises(FindingsError, match="detection_threshold is 0.5, of the findings 0.75"):
+        load_scores(path, findings)

@@ -24,6 +24,7 @@ from tests.support.results import one_of_each
 
 STEP = 96
 THRESHOLD = 0.8  # a few lesions in every volume by formula
+DETECTION_THRESHOLD = 0.82  # and not too few of them are that certain
 NO_LESION_THRESHOLD = 0.98
 THREADS = 1  # here and in the node, so that sums are formed in the same order
 MINIMUM_LESION_MM3 = 5.0
@@ -57,6 +58,7 @@ def model(weights: Path) -> Model:
         "threads": THREADS,
         "step": STEP,
         "threshold": THRESHOLD,
+        "detection_threshold": DETECTION_THRESHOLD,
         "minimum_lesion_mm3": MINIMUM_LESION_MM3,
         "retry_delay_s": 0.5,
     }
@@ -73,7 +75,7 @@ def find(loaded: LoadedModel) -> Find:
         if key not in known:
             volume = Volume(series.hu, series.affine)
             scores = score_volume(volume, loaded.model, EngineSettings(STEP, THRESHOLD))
-            rules = LesionSettings(threshold=THRESHOLD, minimum_volume_mm3=MINIMUM_LESION_MM3)
+            rules = LesionSettings(THRESHOLD, DETECTION_THRESHOLD, MINIMUM_LESION_MM3)
             known[key] = find_lesions(scores, volume, rules, weights_sha256=loaded.sha256)
         return known[key]
 

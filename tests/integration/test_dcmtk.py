@@ -103,8 +103,8 @@ def test_no_patient_data_reaches_the_audit_log(run: Run) -> None:
 def test_a_negative_series_gets_a_report_that_says_absent(
     run: Run, pacs: StoreScp, tmp_path: Path, model: Model
 ) -> None:
-    """The node is stopped cleanly, set to a higher threshold and started again on the same storage."""
-    strict = {"model": {**model["model"], "threshold": NO_LESION_THRESHOLD}}
+    """The node is stopped cleanly, set to a higher detection threshold and started again on the same storage."""
+    strict = {"model": {**model["model"], "detection_threshold": NO_LESION_THRESHOLD}}
     run.node.stop()
     run.node.configure([pacs.destination], strict)
     run.node.start()

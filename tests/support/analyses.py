@@ -40,7 +40,7 @@ def stand_in_for_the_network(monkeypatch: pytest.MonkeyPatch) -> dict[int, Calla
         probability[LESION] = 0.875
         risk = RiskGrid(np.full((1, 1, 1), 0.5, np.float32), ((0,), (0,), (0,)))
         fine = risk if settings.risk_overlap else None
-        assert settings.threshold == 0.5
+        assert settings.threshold == 0.5  # of the outline: scores down to it are wanted
         how = "torch float32 on cpu"
         return Scores(probability, risk, fine, settings.step, settings.exact, 0.5, PATCHES, 0, how)
 

@@ -48,6 +48,7 @@ def make_findings(source: SourceSeries, blocks: Iterable[Block]) -> Findings:
         affine=source.geometry.affine,
         lesions=tuple(lesions),
         threshold=0.5,
+        detection_threshold=0.75,
         minimum_volume_mm3=5.0,
         minimum_voxels=11,
         step=48,

@@ -59,7 +59,7 @@ def _analyse(source: SourceSeries, settings: Settings, path: Path) -> None:
     model, volume, loaded = settings.model, read_volume(source), load_model()
     engine = EngineSettings(model.step, model.threshold, exact=model.exact, risk_overlap=RISK_MAP_OVERLAP)
     scores = score_volume(volume, loaded.model, engine)
-    sizes = LesionSettings(threshold=model.threshold, minimum_volume_mm3=model.minimum_lesion_mm3)
+    sizes = LesionSettings(model.threshold, model.detection_threshold, model.minimum_lesion_mm3)
     findings = find_lesions(scores, volume, sizes, weights_sha256=loaded.sha256)
     assert scores.fine_risk is not None
     save_scores(scores.probability, findings, scores_path(path))

@@ -193,6 +193,7 @@ def _findings(series: HeadSeries, labels: NDArray[np.uint16], lesions: tuple[Les
         affine=series.affine,
         lesions=lesions,
         threshold=0.5,
+        detection_threshold=0.75,
         minimum_volume_mm3=5.0,
         minimum_voxels=11,
         step=48,

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.metrics.surface import hausdorff_95_mm
-from training.metrics.targets import TargetMatches, match_targets
+from training.metrics.targets import TargetMatches, keep_detected, match_targets
 from training.metrics.voxels import THRESHOLD, VoxelCounts, VoxelHistograms, count_voxels
 
 FROC_THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
@@ -22,8 +22,8 @@ SIZE_NAMES = ("<3 mm", "3-7 mm", ">7 mm")
 class CaseScore:
     """One case, scored.
 
-    name, institution: of the manifest; spacing_mm along (D, H, W). targets: at the threshold 0.5; froc: (tp, fp) at
-    each of `FROC_THRESHOLDS`. hd95_mm: None where truth or prediction is empty.
+    name, institution: of the manifest; spacing_mm along (D, H, W). voxels, hd95_mm, targets: of what is predicted at
+    the threshold 0.5, hd95_mm None where truth or prediction is empty. froc: (tp, fp) at each of `FROC_THRESHOLDS`.
     """
 
     name: str
@@ -90,24 +90,35 @@ def score_case(
     spacing_mm: tuple[float, float, float],
     name: str = "",
     institution: str = "",
+    detection_threshold: float | None = None,
 ) -> CaseScore:
     """Scores probability (D, H, W), 0 to 1, against truth (D, H, W). Raises ValueError for other values or shapes.
 
-    Memory: two masks of the volume, and the part of it that holds any score above 0.05.
+    detection_threshold: where given, what is predicted are the components above 0.5 that have enough voxels above it,
+    as the node shows them, and the free-response curve varies it from 0.5 on. Histograms, and with them AUC and AP,
+    are always of all voxels. Memory: two masks of the volume, and the part of it that holds any score above 0.05.
     """
     if truth.shape != probability.shape:
         raise ValueError(f"truth has shape {truth.shape}, prediction {probability.shape}")
     counts, histograms = count_voxels(truth, probability)
-    by_threshold = {level: match_targets(truth, probability, level) for level in FROC_THRESHOLDS}
+    if detection_threshold is None:
+        found = probability > THRESHOLD
+        targets = match_targets(truth, probability, THRESHOLD)
+        curve = [match_targets(truth, probability, level) for level in FROC_THRESHOLDS]
+    else:
+        found = keep_detected(probability > THRESHOLD, probability > detection_threshold)
+        counts = VoxelCounts.of(truth, found)
+        targets = match_targets(truth, probability, THRESHOLD, detection_threshold)
+        curve = [match_targets(truth, probability, min(level, THRESHOLD), level) for level in FROC_THRESHOLDS]
     return CaseScore(
         name=name,
         institution=institution,
         spacing_mm=spacing_mm,
         voxels=counts,
         histograms=histograms,
-        hd95_mm=hausdorff_95_mm(truth, probability > THRESHOLD, spacing_mm),
-        targets=by_threshold[THRESHOLD],
-        froc=tuple((matches.tp, matches.fp) for matches in by_threshold.values()),
+        hd95_mm=hausdorff_95_mm(truth, found, spacing_mm),
+        targets=targets,
+        froc=tuple((matches.tp, matches.fp) for matches in curve),
     )
 
 

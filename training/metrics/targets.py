@@ -69,10 +69,33 @@ class TargetMatches:
         return sum(not target.matched for target in self.predicted)
 
 
-def match_targets(truth: Mask, probability: NDArray[np.floating], threshold: float) -> TargetMatches:
-    """Targets of truth (D, H, W) and of what probability (D, H, W) predicts above the threshold."""
-    predicted = find_targets(close_prediction(probability > threshold), probability)
-    return match(find_targets(truth), predicted)
+def match_targets(
+    truth: Mask, probability: NDArray[np.floating], threshold: float, detection_threshold: float | None = None
+) -> TargetMatches:
+    """Targets of truth (D, H, W) and of what probability (D, H, W) predicts above the threshold.
+
+    detection_threshold: where given, as for `keep_detected`.
+    """
+    mask = probability > threshold
+    if detection_threshold is not None:
+        mask = keep_detected(mask, probability > detection_threshold)
+    return match(find_targets(truth), find_targets(close_prediction(mask), probability))
+
+
+def keep_detected(mask: Mask, certain: Mask) -> Mask:
+    """The 26-connected components of mask (D, H, W) of which more than 10 voxels are certain, as the node shows them.
+
+    The node does not close components before, and drops those of which less than 5 mm3 are certain too.
+    """
+    box = box_of(mask)
+    if box is None:
+        return mask
+    labels, count = ndimage.label(mask[box], _NEIGHBOURS)
+    kept = np.bincount(labels[certain[box]], minlength=count + 1) > MOST_VOXELS_DROPPED
+    kept[0] = False
+    detected = np.zeros_like(mask)
+    detected[box] = kept[labels]
+    return detected
 
 
 def match(true: list[Target], predicted: list[Target]) -> TargetMatches:

@@ -27,6 +27,12 @@ class VoxelCounts:
     fn: int
     tn: int
 
+    @classmethod
+    def of(cls, truth: NDArray[np.bool_], found: NDArray[np.bool_]) -> "VoxelCounts":
+        """Of two masks of the same shape."""
+        tp, positives, true_voxels = (int(np.count_nonzero(mask)) for mask in (truth & found, found, truth))
+        return cls(tp, positives - tp, true_voxels - tp, truth.size - positives - true_voxels + tp)
+
     @property
     def precision(self) -> float | None:
         """Share of the predicted voxels that are true."""

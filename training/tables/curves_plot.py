@@ -4,11 +4,9 @@ import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from training.metrics.case_score import FROC_THRESHOLDS
-from training.metrics.voxels import THRESHOLD
 from training.tables.estimates import DatasetEstimates, ModelEstimates, ReportError
 from training.tables.mean_curves import Line, mean_froc, mean_precision_recall, mean_roc
-from training.tables.measures import FPS_PER_CASE, VOXEL_WISE, Measure, interval_text
+from training.tables.measures import FPS_PER_CASE, TARGET_RECALL, VOXEL_WISE, Measure, interval_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -68,16 +66,16 @@ def _draw_rates(axes: "Axes", models: Sequence[ModelEstimates], lines: list[Line
 
 
 def _draw_froc(axes: "Axes", models: Sequence[ModelEstimates]) -> None:
-    """A dot at each threshold, a ring at the one that the tables are for."""
-    chosen = FROC_THRESHOLDS.index(THRESHOLD)
+    """A dot at each threshold, a ring where the tables' figures are."""
     for number, model in enumerate(models):
         points = [(fps, recall) for _, recall, fps in mean_froc(model) if recall is not None]
         label = f"{model.model}\n{FPS_PER_CASE.heading} {_value(model, FPS_PER_CASE)}"
         fps, recall = [point[0] for point in points], [point[1] for point in points]
         axes.plot(fps, recall, marker="o", markersize=3, label=label, **_style(number))
-        if points:
+        found, false = (model.figures[measure.name] for measure in (TARGET_RECALL, FPS_PER_CASE))
+        if found and false:
             colour = COLOURS[number % len(COLOURS)]
-            axes.plot(*points[chosen], marker="o", markersize=9, fillstyle="none", color=colour)
+            axes.plot(false.value, found.value, marker="o", markersize=9, fillstyle="none", color=colour)
     axes.set_xlim(left=0)
     axes.set_box_aspect(1)
 

@@ -145,7 +145,8 @@ def test_plain_text_says_what_a_reader_must_know(report: Dataset) -> None:
         assert part in text(report, "121111")
     assert text(report, "121106").startswith("For research use only.")
     analysis = text(report, "121065")
-    for part in ("20 slices", "GLIA-Net 0.1.0", WEIGHTS, "threshold 0.5", "12 image blocks computed"):
+    thresholds = "score threshold 0.5, detection threshold 0.75"
+    for part in ("20 slices", "GLIA-Net 0.1.0", WEIGHTS, thresholds, "12 image blocks computed"):
         assert part in analysis
 
 

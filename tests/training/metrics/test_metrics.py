@@ -4,13 +4,20 @@ import numpy as np
 import pytest
 
 from training.metrics.boxes import box_of, grown
-from training.metrics.case_score import score_case, size_class
+from training.metrics.case_score import FROC_THRESHOLDS, score_case, size_class
 from training.metrics.curves import precision_recall_curve, roc_curve
 from training.metrics.intervals import over_cases, over_runs
 from training.metrics.summary import by_institution, froc_points, summarise
 from training.metrics.surface import hausdorff_95_mm
-from training.metrics.targets import Target, close_prediction, find_targets, match, match_targets
-from training.metrics.voxels import VoxelHistograms, count_voxels
+from training.metrics.targets import (
+    Target,
+    close_prediction,
+    find_targets,
+    keep_detected,
+    match,
+    match_targets,
+)
+from training.metrics.voxels import VoxelCounts, VoxelHistograms, count_voxels
 
 SPACING_MM = (1.0, 0.5, 0.5)
 
@@ -110,6 +117,39 @@ def test_the_closing_is_that_of_scipy_with_nothing_outside() -> None:
     rng = np.random.default_rng(4)
     mask = rng.random((20, 22, 24)) < 0.01
     np.testing.assert_array_equal(close_prediction(mask), ndimage.binary_closing(mask, np.ones((7, 7, 7))))
+
+
+def _three_candidates() -> tuple[np.ndarray, np.ndarray]:
+    """Truth, a bar of 40 voxels, and probabilities: of 44 voxels around it 12 are certain, of 60 elsewhere 10 are."""
+    shape = (12, 12, 40)
+    truth = _box(shape, (4, 6), (4, 6), (4, 14))
+    probability = np.zeros(shape)
+    probability[4:6, 4:6, 4:15] = 0.6
+    probability[4:6, 4:6, 4:7] = 0.9
+    probability[4:6, 4:6, 22:37] = 0.7
+    probability[4:6, 4, 22:27] = 0.9
+    return truth, probability
+
+
+def test_a_prediction_counts_whole_where_more_than_ten_voxels_are_certain() -> None:
+    truth, probability = _three_candidates()
+    assert [target.voxels for target in match_targets(truth, probability, 0.5).predicted] == [44, 60]
+    matches = match_targets(truth, probability, 0.5, 0.8)
+    assert [target.voxels for target in matches.predicted] == [44] and (matches.tp, matches.fp) == (1, 0)
+    assert match_targets(truth, probability, 0.5, 0.9).predicted == ()  # none is strictly above
+    empty = np.zeros((3, 3, 3), bool)
+    assert not keep_detected(empty, empty).any()
+
+
+def test_a_case_scored_with_a_detection_threshold_counts_what_the_node_shows() -> None:
+    truth, probability = _three_candidates()
+    plain, shown = (score_case(truth, probability, SPACING_MM, detection_threshold=level) for level in (None, 0.8))
+    assert (plain.targets.fp, shown.targets.fp) == (1, 0)
+    assert (plain.voxels.tp, plain.voxels.fp, plain.voxels.fn) == (40, 64, 0)
+    assert shown.voxels == VoxelCounts(40, 4, 0, truth.size - 44)
+    at = dict(zip(FROC_THRESHOLDS, shown.froc, strict=True))
+    assert (at[0.3], at[0.5], at[0.6], at[0.7], at[0.8], at[0.9]) == ((1, 1), (1, 1), (1, 1), (1, 0), (1, 0), (0, 0))
+    np.testing.assert_array_equal(plain.histograms.negative, shown.histograms.negative)
 
 
 def test_a_targets_score_is_its_highest_probability() -> None:
