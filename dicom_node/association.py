@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
+import structlog
 from pydicom.uid import UID
 from pynetdicom import AE, evt
 from pynetdicom.association import Association
@@ -18,12 +19,15 @@ from dicom_node.errors import NodeError
 from dicom_node.implementation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from dicom_node.message_guard import LARGEST_INFORMATION, Limits, guard_messages
 from dicom_node.network_library import configure_pynetdicom
+from dicom_node.pdu_length import bound_pdus
 from dicom_node.tls import ANY_NAME, TlsClient, client_context, explain
-from dicom_node.transport import limit_silence, read_in_bulk
+from dicom_node.transport import hang_up, limit_silence, read_in_bulk
 
 MAXIMUM_CONTEXTS = 128  # PS3.8 section 9.3.2.2: odd context IDs from 1 to 255
 _LOOK_S = 0.05  # how often it is seen whether the peer has ended the association
 _MAXIMUM_PDU_BYTES = 131072  # what the peer may send to us; our answers are small
+
+log = structlog.get_logger(__name__)
 
 Context = tuple[str, str]  # SOP class UID, transfer syntax UID
 
@@ -90,10 +94,38 @@ def associate(
     try:
         yield association
     except BaseException:
-        association.abort()
+        with _hung_up_after(peer.dimse_timeout_s, association):
+            association.abort()
         raise
     if association.is_established:
-        association.release()
+        with _hung_up_after(2 * peer.dimse_timeout_s, association):  # the library aborts what is not released
+            association.release()
+
+
+@contextmanager
+def _hung_up_after(seconds: float, association: Association) -> Iterator[None]:
+    """The block may wait for a peer that reads slowly, or goes on sending: no longer than this."""
+    connection = association.dul.socket
+    if connection is None or connection.socket is None:
+        yield
+        return
+    timer = threading.Timer(seconds, hang_up, [connection.socket])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def unexpected(peer: Peer, error: Exception) -> AssociationFailed:
+    """What an error that nobody foresaw means to whoever talks to this peer: its traceback is logged, and no more said.
+
+    A peer must not be able to stop the process that serves all others.
+    """
+    log.error("unexpected error in an association", peer=describe(peer), exc_info=error)
+    what = f"unexpected {type(error).__name__} while talking to the peer"
+    return AssociationFailed(peer, what, "the node's log says where; it is a defect of the node")
 
 
 def wait_while_established(association: Association, came: threading.Event, seconds: float) -> None:
@@ -139,25 +171,54 @@ def _connect(
     """Try each address of the peer's host (a name may have several) until a connection opens."""
     tls = None if peer.security is None else (client_context(peer.security), _name_of(peer))
     for address in _addresses(peer):
-        opened: list[object] = []
-        association = entity.associate(
-            address,
-            peer.port,
-            contexts=contexts,
-            ae_title=peer.ae_title,
-            max_pdu=_MAXIMUM_PDU_BYTES,
-            ext_neg=list(roles),
-            evt_handlers=[
-                (evt.EVT_CONN_OPEN, opened.append),
-                (evt.EVT_CONN_OPEN, _guard, [peer.dimse_timeout_s]),
-            ],
-            tls_args=tls,
-        )
+        opened: list[evt.Event] = []
+        try:
+            association = entity.associate(
+                address,
+                peer.port,
+                contexts=contexts,
+                ae_title=peer.ae_title,
+                max_pdu=_MAXIMUM_PDU_BYTES,
+                ext_neg=list(roles),
+                evt_handlers=[
+                    (evt.EVT_CONN_OPEN, opened.append),
+                    (evt.EVT_CONN_OPEN, _guard, [peer.dimse_timeout_s]),
+                ],
+                tls_args=tls,
+            )
+            if association.is_established:
+                _check_answer(peer, association)
+        except Exception as error:
+            for event in opened:
+                with _hung_up_after(peer.dimse_timeout_s, event.assoc):
+                    event.assoc.abort()
+            if isinstance(error, NodeError):
+                raise
+            raise _not_understood(peer, f"it cannot be read ({type(error).__name__})") from error
         if association.is_established:
             return association
         if opened:
             raise _why_not_established(peer, association)
     raise _why_unreachable(peer)
+
+
+def _check_answer(peer: Peer, association: Association) -> None:
+    """An A-ASSOCIATE-AC (PS3.8 section 9.3.3) as the standard has it: the library relies on that without looking."""
+    answer = association.acceptor.primitive
+    wrong = "" if answer is None else bound_pdus(answer)
+    proposed = {one.context_id: one for one in association.requestor.requested_contexts}
+    for one in association.accepted_contexts:
+        chosen = [str(syntax) for syntax in one.transfer_syntax]
+        if len(chosen) != 1 or chosen[0] not in map(str, proposed[one.context_id].transfer_syntax):
+            wrong = f"for context {one.context_id} it accepts a transfer syntax that was not proposed"
+    if wrong:
+        raise _not_understood(peer, wrong)
+
+
+def _not_understood(peer: Peer, what: str) -> AssociationFailed:
+    return AssociationFailed(
+        peer, f"the peer's answer to the association request cannot be used: {what}", "ask the peer's administrator"
+    )
 
 
 def _guard(event: evt.Event, timeout_s: float) -> None:
@@ -214,10 +275,9 @@ def _why_not_established(peer: Peer, association: Association) -> AssociationFai
 
 def describe_refusals(association: Association) -> list[str]:
     """The contexts that the peer refused, in words."""
-    return [
-        describe_context((str(one.abstract_syntax), str(one.transfer_syntax[0])))
-        for one in association.rejected_contexts
-    ]
+    proposed = {one.context_id: one for one in association.requestor.requested_contexts}  # a refusal may name none
+    refused = [proposed[one.context_id] for one in association.rejected_contexts]
+    return [describe_context((str(one.abstract_syntax), str(one.transfer_syntax[0]))) for one in refused]
 
 
 def _why_unreachable(peer: Peer) -> AssociationFailed:

@@ -8,7 +8,7 @@ import structlog
 from pydicom import Dataset
 from pynetdicom.events import Event
 
-from dicom_node.association import describe
+from dicom_node.association import describe, unexpected
 from dicom_node.clock import Clock
 from dicom_node.commitment_reports import answer_report
 from dicom_node.commitment_request import request_commitment
@@ -68,10 +68,11 @@ def _ask(
     title, wait_s = settings.node.ae_title, destination.commitment_wait_s
     try:
         request_commitment(destination, title, transaction_uid, references, stored, take, wait_s)
-    except NodeError as error:
-        log.warning("commitment could not be asked for", error=str(error), **where)
+    except Exception as error:  # noqa: BLE001 - no peer may end the process that serves the others
+        failure = error if isinstance(error, NodeError) else unexpected(destination, error)
+        log.warning("commitment could not be asked for", error=str(failure), **where)
         delay = retry_delay(claim.attempts, rules.first_delay_s, rules.maximum_delay_s)
-        postpone_delivery(db, claim, str(error), delay, rules.maximum_attempts, clock())
+        postpone_delivery(db, claim, str(failure), delay, rules.maximum_attempts, clock())
         return
     log.info("commitment asked for", objects=len(references), **where)
     await_report(db, claim, clock() + timedelta(seconds=destination.commitment_report_s), clock())

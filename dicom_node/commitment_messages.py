@@ -1,5 +1,6 @@
 """Storage commitment on the wire: requests and reports as data sets, and back (PS3.4 annex J, PS3.3 C.14)."""
 
+import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from io import BytesIO
@@ -17,6 +18,8 @@ STORAGE_COMMITMENT = UID("1.2.840.10008.1.20.1")
 WELL_KNOWN_INSTANCE = UID("1.2.840.10008.1.20.1.1")  # PS3.4 section J.3.5
 PROPOSED_CONTEXTS = tuple((STORAGE_COMMITMENT, syntax) for syntax in (ExplicitVRLittleEndian, ImplicitVRLittleEndian))
 LARGEST_INFORMATION = 4 * 1024**2  # bytes; some 25,000 references, and 2,500 slices are the most that is analysed
+# Bytes of a sequence item that refers to an instance, at least: its tag, and two UIDs of some twenty characters.
+SMALLEST_ITEM = 48
 REQUEST_COMMITMENT = 1  # Action Type ID, PS3.4 table J.3-1
 ALL_COMMITTED, SOME_FAILED = 1, 2  # Event Type IDs, PS3.4 table J.3-2
 
@@ -30,6 +33,9 @@ NO_SUCH_ACTION = 0x0123
 NOT_AUTHORISED = 0x0124
 RESOURCE_LIMITATION = 0x0213
 
+
+_ITEM_TAG = b"\xfe\xff\x00\xe0"  # (FFFE,E000) in little endian, which is all that is accepted
+_decoding = threading.Lock()  # of one message at a time: decoded, it takes many times its size in memory
 
 Reference = tuple[str, str]
 """SOP Class UID and SOP Instance UID."""
@@ -87,9 +93,10 @@ def decode_request(event: Event) -> tuple[str, tuple[Reference, ...]]:
         raise InvalidMessage(NO_SUCH_ACTION, f"action type {request.ActionTypeID} is not known")
     _check_size(request.ActionInformation)
     try:
-        information = event.action_information
-        transaction_uid = _uid(information.TransactionUID)
-        references = _references(information.ReferencedSOPSequence)
+        with _decoding:
+            information = event.action_information
+            transaction_uid = _uid(information.TransactionUID)
+            references = _references(information.ReferencedSOPSequence)
     except InvalidMessage:
         raise
     except Exception as error:  # noqa: BLE001 - what a decoder raises on hostile bytes has no common base
@@ -107,12 +114,13 @@ def decode_report(event: Event) -> Report:
         raise InvalidMessage(NO_SUCH_EVENT_TYPE, f"event type {request.EventTypeID} is not known")
     _check_size(request.EventInformation)
     try:
-        information = event.event_information
-        return Report(
-            _uid(information.TransactionUID),
-            tuple(_references(information.get("ReferencedSOPSequence") or ())),
-            tuple(_failures(information.get("FailedSOPSequence") or ())),
-        )
+        with _decoding:
+            information = event.event_information
+            return Report(
+                _uid(information.TransactionUID),
+                tuple(_references(information.get("ReferencedSOPSequence") or ())),
+                tuple(_failures(information.get("FailedSOPSequence") or ())),
+            )
     except InvalidMessage:
         raise
     except Exception as error:  # noqa: BLE001 - as above
@@ -141,6 +149,9 @@ def _check_size(information: BytesIO | None) -> None:
         raise InvalidMessage(INVALID_ARGUMENT, "no information came with it")
     if information.getbuffer().nbytes > LARGEST_INFORMATION:
         raise InvalidMessage(RESOURCE_LIMITATION, f"more than {LARGEST_INFORMATION} bytes came with it")
+    data = information.getvalue()
+    if data.count(_ITEM_TAG) > len(data) / SMALLEST_ITEM:  # each takes as long to decode, whatever it holds
+        raise InvalidMessage(INVALID_ARGUMENT, "more items came with it than instances can be referred to in its size")
 
 
 def _references(items: Sequence[Dataset]) -> list[Reference]:

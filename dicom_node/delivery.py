@@ -20,6 +20,7 @@ from dicom_node.association import (
     associate,
     describe,
     describe_refusals,
+    unexpected,
 )
 from dicom_node.clock import Clock
 from dicom_node.commitment import commit_delivery
@@ -151,12 +152,13 @@ def _deliver(
     try:
         own, syntax = settings.node.ae_title, destination.transfer_syntax
         statuses = store_objects(destination, own, claim.outstanding, results_root, syntax)
-    except NodeError as error:
+    except Exception as error:  # noqa: BLE001 - no peer may end the process that serves the others
+        failure = error if isinstance(error, NodeError) else unexpected(destination, error)
         rules = settings.delivery
         delay = retry_delay(claim.attempts, rules.first_delay_s, rules.maximum_delay_s)
-        tries = rules.maximum_attempts if error.retry_helps else min(claim.attempts, rules.maximum_attempts)
-        log.warning("delivery failed", error=str(error), attempt=claim.attempts, of=tries, **where)
-        postpone_delivery(db, claim, str(error), delay, tries, clock())
+        tries = rules.maximum_attempts if failure.retry_helps else min(claim.attempts, rules.maximum_attempts)
+        log.warning("delivery failed", error=str(failure), attempt=claim.attempts, of=tries, **where)
+        postpone_delivery(db, claim, str(failure), delay, tries, clock())
         return
     log.info("delivered", objects=len(statuses), statuses=[one["status"] for one in statuses], **where)
     done = stored if destination.storage_commitment else delivered

@@ -13,7 +13,7 @@ from pynetdicom.association import Association
 from pynetdicom.dimse_primitives import N_EVENT_REPORT
 from pynetdicom.pdu_primitives import A_P_ABORT, P_DATA
 
-from dicom_node.transport import hang_up
+from dicom_node.transport import hang_up, has_sent
 
 # Bytes of a data set: 2,500 slices of 512 x 512 in one multi-frame object, uncompressed, take 1.3e9.
 LARGEST_DATA_SET = 2 * 1024**3
@@ -25,8 +25,14 @@ LARGEST_INFORMATION = 8 * 1024**2
 LARGEST_COMMAND_SET = 64 * 1024
 # Reports that one association has served at a time: one may wait for what is being sent to its peer.
 MOST_REPORTS = 2
-_INVALID_PDU = "Evt19"  # PS3.8 table 9-7: unrecognized or invalid PDU received
-_IDLE = "Sta1"  # PS3.8 table 9-1: no association
+# PS3.8 table 9-7, events
+_REQUEST = "Evt6"  # A-ASSOCIATE-RQ received
+_OTHER_PDUS = {"Evt3", "Evt4", "Evt10", "Evt12", "Evt13", "Evt16"}  # received: AC, RJ, P-DATA, release, abort
+_ENDS = {"Evt17", "Evt18"}  # the connection is closed, ARTIM has expired
+_INVALID_PDU = "Evt19"  # unrecognized or invalid PDU received
+# PS3.8 table 9-1, states
+_IDLE = "Sta1"  # no association
+_ENDING = "Sta13"  # waiting for the connection to be closed
 _NORMALIZED = "N_"  # how the library's names of messages begin that are about no instance: no image comes with them
 _REPORT = "N_EVENT_REPORT_RQ"
 
@@ -87,6 +93,7 @@ class _Guard:
         self._limits = limits
         self._reports = 0
         self._puzzled = False
+        self._asked = False
         self._lock = threading.Lock()
 
     def begin(self) -> None:
@@ -96,15 +103,38 @@ class _Guard:
         one._serve_request = partial(self._serve, one._serve_request)  # type: ignore[method-assign]
         dul.state_machine.do_action = partial(self._act, dul.state_machine.do_action)  # type: ignore[method-assign]
         one.bind(evt.EVT_DIMSE_RECV, self._received)
+        one.bind(evt.EVT_CONN_CLOSE, self._let_go)
 
     def _act(self, act: Callable[[str], None], event: str) -> None:
         """One step of the protocol, in the library's thread."""
-        if event == _INVALID_PDU and self._is_new:
+        if self._is_new and self._is_strange(event):
             self._count_puzzled()
         try:
             act(event)
         except Exception as error:  # noqa: BLE001 - what a decoder raises on hostile bytes has no common base
             self._give_up(error)
+            return
+        if event != _REQUEST:
+            return
+        if self._association.dul.state_machine.current_state == _ENDING:  # of another version of the protocol
+            self._count_puzzled()
+        else:
+            self._asked = True
+
+    def _is_strange(self, event: str) -> bool:
+        """Whether no request comes from this peer: it sent something else, or a part of one."""
+        connection = self._association.dul.socket
+        began = connection is not None and has_sent(connection)
+        return event in _OTHER_PDUS or event == _INVALID_PDU or (event in _ENDS and began)
+
+    def _let_go(self, _event: evt.Event) -> None:
+        """A peer that leaves before it asks for an association (a monitor's probe) gives its place back at once.
+
+        pynetdicom waits for the request until acse_timeout_s; None in the queue is what it takes a timeout for. Behind
+        a request it would hide that the connection has ended.
+        """
+        if self._is_new:
+            self._association.dul.to_user_queue.put(None)
 
     def _read(self, read: Callable[[], bool]) -> bool:
         """Read the next PDU, but not while a message waits to be served; whether something was read."""
@@ -158,12 +188,12 @@ class _Guard:
 
     @property
     def _is_new(self) -> bool:
-        """A peer that has connected, and asked for nothing yet."""
-        return self._association.is_acceptor and self._association.requestor.primitive is None
+        """A peer that has connected, and asked for nothing yet; to be looked at in the library's thread alone."""
+        return self._association.is_acceptor and not self._asked
 
     def _count_puzzled(self) -> None:
         """Once for each connection, whatever else comes over it."""
-        if not self._puzzled:
+        if self._association.is_acceptor and not self._puzzled:
             self._puzzled = True
             self._limits.puzzled(self._association.requestor.address)
 

@@ -5,15 +5,20 @@ import socket
 import ssl
 import struct
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 
+from pynetdicom import evt
 from pynetdicom.transport import AssociationSocket
+
+from dicom_node.request_check import check_request
 
 LARGEST_PDU = 1024**2  # bytes; the largest value that receiver.maximum_pdu_bytes can have
 # Bytes; more than any association request takes: 128 presentation contexts with every transfer syntax there is take
-# 170 KiB. Decoding a request takes time that grows with the square of its transfer syntaxes.
+# 170 KiB.
 LARGEST_REQUEST = 256 * 1024
+HEADER_BYTES = 6  # of a PDU (PS3.8 section 9.3.1): type and length
 TIMEVAL = struct.Struct("ll")  # seconds and microseconds of SO_RCVTIMEO and SO_SNDTIMEO
 
 
@@ -24,7 +29,19 @@ def read_in_bulk(connection: AssociationSocket, largest_pdu: int = LARGEST_PDU) 
     announces. A PDU of more than `largest_pdu` bytes now ends the connection.
     """
     if connection.socket is not None:
-        connection.recv = partial(_receive, connection.socket, largest_pdu)  # type: ignore[method-assign]
+        connection.recv = _Reader(connection.socket, largest_pdu)  # type: ignore[method-assign, assignment]
+
+
+def read_request(connection: AssociationSocket) -> None:
+    """The same before an association stands: a request that names too much ends the connection before it is decoded."""
+    if connection.socket is not None:
+        reader = _Reader(connection.socket, LARGEST_REQUEST, check_request)
+        connection.recv = reader  # type: ignore[method-assign, assignment]
+
+
+def has_sent(connection: AssociationSocket) -> bool:
+    """Whether the peer has sent anything since `read_request`."""
+    return isinstance(connection.recv, _Reader) and connection.recv.heard
 
 
 def limit_silence(connection: AssociationSocket, timeout_s: float) -> None:
@@ -32,6 +49,7 @@ def limit_silence(connection: AssociationSocket, timeout_s: float) -> None:
 
     The kernel's timeout: with Python's own, every read would poll first. TLS knows only that one.
     """
+    connection.send = partial(_send, connection, timeout_s)  # type: ignore[method-assign]
     if isinstance(connection.socket, ssl.SSLSocket):
         connection.socket.settimeout(timeout_s)
     elif connection.socket is not None:
@@ -51,28 +69,62 @@ def hang_up(connection: socket.socket) -> None:
         connection.shutdown(socket.SHUT_RDWR)
 
 
-def _receive(peer: socket.socket, largest_pdu: int, wanted: int) -> bytearray:
-    """`wanted` bytes from the peer; fewer where it closes the connection before.
+class _Reader:
+    """Stands for `AssociationSocket.recv`. heard: whether anything has come; check: looks at what follows a header."""
 
-    Raises:
-        OSError: the peer fell silent, took too long, or announced more than a PDU may hold.
-    """
-    if wanted > largest_pdu:
-        raise OSError(f"the peer announced a PDU of {wanted} bytes; {largest_pdu} are the most")
-    started = time.monotonic()
-    flags = 0 if isinstance(peer, ssl.SSLSocket) else socket.MSG_WAITALL  # TLS reads a record of 16 KiB at most
-    buffer = bytearray(wanted)
-    view, filled = memoryview(buffer), 0
-    while filled < wanted:
-        received = peer.recv_into(view[filled:], flags=flags)
-        if received == 0:
-            view.release()
-            return buffer[:filled]
-        filled += received
-        if filled < wanted and time.monotonic() - started > (_patience_s(peer) or math.inf):
-            raise TimeoutError(f"the peer sent {filled} of {wanted} bytes in time")
-    view.release()
-    return buffer
+    def __init__(
+        self, peer: socket.socket, largest_pdu: int, check: Callable[[bytearray], None] = lambda _body: None
+    ) -> None:
+        self._peer = peer
+        self._largest_pdu = largest_pdu
+        self._check = check
+        self.heard = False
+
+    def __call__(self, wanted: int) -> bytearray:
+        """`wanted` bytes from the peer; fewer where it closes the connection before.
+
+        Raises:
+            OSError: the peer fell silent, took too long, or announced more than a PDU may hold.
+            NodeError: what came is more than may be decoded.
+        """
+        if wanted > self._largest_pdu:
+            raise OSError(f"the peer announced a PDU of {wanted} bytes; {self._largest_pdu} are the most")
+        received = self._receive(wanted)
+        if wanted > HEADER_BYTES:
+            self._check(received)
+        return received
+
+    def _receive(self, wanted: int) -> bytearray:
+        peer, started = self._peer, time.monotonic()
+        flags = 0 if isinstance(peer, ssl.SSLSocket) else socket.MSG_WAITALL  # TLS reads a record of 16 KiB at most
+        buffer = bytearray(wanted)
+        view, filled = memoryview(buffer), 0
+        while filled < wanted:
+            received = peer.recv_into(view[filled:], flags=flags)
+            if received == 0:
+                view.release()
+                return buffer[:filled]
+            self.heard = True
+            filled += received
+            if filled < wanted and time.monotonic() - started > (_patience_s(peer) or math.inf):
+                raise TimeoutError(f"the peer sent {filled} of {wanted} bytes in time")
+        view.release()
+        return buffer
+
+
+def _send(connection: AssociationSocket, timeout_s: float, data: bytes) -> None:
+    """Stands for `AssociationSocket.send`: no longer than `timeout_s`, in however small pieces the peer reads."""
+    try:
+        peer, rest, started = connection.socket, memoryview(data), time.monotonic()
+        if peer is None:
+            raise OSError("the connection is closed")
+        while rest:
+            rest = rest[peer.send(rest) :]
+            if rest and time.monotonic() - started > 0.9 * timeout_s:  # less a clock's grain
+                raise TimeoutError(f"the peer read {len(data) - len(rest)} of {len(data)} bytes in time")
+        evt.trigger(connection.assoc, evt.EVT_DATA_SENT, {"data": data})
+    except Exception:  # noqa: BLE001 - as the library does: the connection counts as closed, whatever it was
+        connection.event_queue.put("Evt17")
 
 
 def _patience_s(peer: socket.socket) -> float:

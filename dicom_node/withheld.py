@@ -11,8 +11,13 @@ from dicom_node.frames import DAMAGED
 
 WITHHELD = "comment withheld: it may name the patient"
 _NAMING = ("PatientName", "PatientID", "PatientBirthDate", "OtherPatientNames", "OtherPatientIDs", "PatientAddress")
-_BETWEEN_WORDS = re.compile(r"[\s^=,;\\/]+")
+_BETWEEN_WORDS = re.compile(r"[^a-z0-9]+")
 _SHORTEST = 2  # letters; a single one is no name, and stands in many words
+_LONG = 4  # letters; shorter ones count as whole words alone: "an" is no part of "cannot"
+_LETTERS = str.maketrans(
+    {"ä": "ae", "ö": "oe", "ü": "ue", "å": "aa", "ø": "oe", "æ": "ae", "œ": "oe", "ł": "l", "đ": "d"}
+)
+_DATE = re.compile(r"(\d{4})(\d\d)(\d\d)")  # DA, PS3.5 section 6.2
 _FIRST, _LAST = " ", "~"  # of the default repertoire without its control characters, PS3.5 section 6.1.2.1
 
 
@@ -33,24 +38,36 @@ def withhold_patient(comment: str, file: Path) -> str:
         return WITHHELD
     try:
         said = comment.lower()
-        return WITHHELD if any(_stands_in(word, said) for word in _words_of_the_patient(file)) else comment
+        words, letters = set(_BETWEEN_WORDS.split(said)), _BETWEEN_WORDS.sub("", said)
+        forms = _forms_of_the_patient(file)
+        named = any(form in words or (len(form) >= _LONG and form in letters) for form in forms)
+        return WITHHELD if named else comment
     except (OSError, *DAMAGED):
         return WITHHELD
 
 
-def _words_of_the_patient(file: Path) -> set[str]:
+def _forms_of_the_patient(file: Path) -> set[str]:
+    """Letters and digits of every value and of every word in it, in each way that they are written."""
     header = dcmread(file, stop_before_pixels=True, specific_tags=list(_NAMING))
     values = [str(header.get(keyword) or "") for keyword in _NAMING]
-    words = (word for value in values for word in (value, *_BETWEEN_WORDS.split(value)))
-    return {form for word in words for form in _forms(word) if len(form) >= _SHORTEST}
+    spelled = (one for value in values for one in (*_spellings(value), *_dates(value)))
+    forms = (form for text in spelled for form in (_BETWEEN_WORDS.sub("", text), *_BETWEEN_WORDS.split(text)))
+    return {form for form in forms if len(form) >= _SHORTEST}
 
 
-def _forms(word: str) -> Iterator[str]:
-    """As it stands in the file, and as it is written without accents."""
-    yield word.lower()
-    yield unicodedata.normalize("NFKD", word.casefold()).encode("ascii", "ignore").decode()
+def _spellings(value: str) -> Iterator[str]:
+    """Without accents, with umlauts as two letters, and with such two letters as one."""
+    folded = value.casefold()
+    for one in (folded, folded.translate(_LETTERS)):
+        plain = unicodedata.normalize("NFKD", one).encode("ascii", "ignore").decode()
+        yield plain
+        yield plain.replace("ae", "a").replace("oe", "o").replace("ue", "u")
 
 
-def _stands_in(word: str, said: str) -> bool:
-    """As a whole word: "an" is no part of "cannot"."""
-    return re.search(rf"(?<!\w){re.escape(word)}(?!\w)", said) is not None
+def _dates(value: str) -> Iterator[str]:
+    """The orders in which a date is written; a year may have two digits, and day and month one."""
+    if found := _DATE.fullmatch(value):
+        year, month, day = found.groups()
+        for y in (year, year[2:]):
+            for m, d in ((month, day), (str(int(month)), str(int(day)))):
+                yield from (y + m + d, d + m + y, m + d + y)

@@ -17,6 +17,7 @@ from pynetdicom.presentation import PresentationContext
 
 from dicom_node.clock import Clock
 from dicom_node.network_library import VERIFICATION
+from dicom_node.pdu_length import bound_pdus
 from dicom_node.receiver.contexts import STORAGE_SOP_CLASSES
 from dicom_node.receiver.gate import Gate
 from dicom_node.receiver.registrar import AuditNote, Registrar
@@ -26,7 +27,8 @@ from dicom_node.tls import SecuredPeer, secured_peer
 
 STORED, DUPLICATES, CONFLICTS, REFUSED, ECHOES = "stored", "duplicates", "conflicts", "refused", "echoes"
 
-_PERMANENT, _BY_THE_USER, _CALLING_AE_TITLE = 1, 1, 3  # PS3.8 section 9.3.4: result, source, reason
+# PS3.8 section 9.3.4: result, source, reasons
+_PERMANENT, _BY_THE_USER, _CALLING_AE_TITLE, _NO_REASON = 1, 1, 3, 1
 
 log = structlog.get_logger(__name__)
 
@@ -68,16 +70,24 @@ class AssociationBook:
             (evt.EVT_ABORTED, lambda event: self._ended(event.assoc, "aborted")),
         ]
 
-    def count(self, association: Association, what: str) -> None:
-        """One more of `what` came over the association."""
+    def count(self, association: Association, what: str) -> int:
+        """One more of `what` came over the association; how many it were by now, 0 where it has ended."""
         with self._lock:
-            if association in self._open:
-                self._open[association][1][what] += 1
+            if association not in self._open:
+                return 0
+            self._open[association][1][what] += 1
+            return self._open[association][1][what]
 
     def close(self) -> None:
         """Write the rows of associations whose end nobody told."""
         for association in list(self._open):
             self._ended(association, "ended by the receiver")
+
+    def look_around(self) -> None:
+        """Write the rows of associations whose thread has ended without a word; to be called now and then."""
+        for association in list(self._open):
+            if not association.is_alive():
+                self._ended(association, "lost")
 
     def _opened(self, event: evt.Event) -> None:
         connection = event.assoc.dul.socket
@@ -86,15 +96,24 @@ class AssociationBook:
             self._certificates[event.assoc] = peer
 
     def _requested(self, event: evt.Event) -> None:
-        """Before anything is negotiated; which of title, address and certificate is wrong the caller is not told."""
-        association = event.assoc
+        """Before anything is negotiated; which of title, address and certificate is wrong the caller is not told.
+
+        A handler's error the library would only log, and let the caller in.
+        """
+        association, reason = event.assoc, _CALLING_AE_TITLE
         request = cast(A_ASSOCIATE, association.requestor.primitive)
-        certificate = self._certificates.get(association)
-        caller = Caller(str(request.calling_ae_title), association.requestor.address, certificate)
-        objection = why_refused(caller, self._welcome.calling_ae_titles, self._welcome.remotes)
+        try:
+            certificate = self._certificates.get(association)
+            caller = Caller(str(request.calling_ae_title), association.requestor.address, certificate)
+            objection = why_refused(caller, self._welcome.calling_ae_titles, self._welcome.remotes)
+            if objection is None:
+                objection, reason = bound_pdus(request) or None, _NO_REASON
+        except Exception as error:
+            log.exception("a caller cannot be judged; it is rejected")
+            objection = f"it cannot be judged ({type(error).__name__})"
         if objection is not None:
             self._objections[association] = objection
-            association.acse.send_reject(_PERMANENT, _BY_THE_USER, _CALLING_AE_TITLE)
+            association.acse.send_reject(_PERMANENT, _BY_THE_USER, reason)
             association.kill()
 
     def _accepted(self, event: evt.Event) -> None:

@@ -35,7 +35,8 @@ class Newcomers:
 
 
 def _has_not_asked(association: Association) -> bool:
-    return association.requestor.primitive is None and association.dul.socket is not None
+    connection = association.dul.socket
+    return association.requestor.primitive is None and connection is not None and connection.socket is not None
 
 
 def _turn_away(association: Association) -> None:

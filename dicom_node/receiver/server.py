@@ -29,7 +29,7 @@ from dicom_node.receiver.reconcile import reconcile
 from dicom_node.receiver.registrar import Registrar
 from dicom_node.receiver.store import SUCCESS, Intake, store_instance
 from dicom_node.settings import ReceiverSettings, Settings
-from dicom_node.transport import LARGEST_REQUEST, limit_silence, read_in_bulk
+from dicom_node.transport import limit_silence, read_in_bulk, read_request
 from storage.database import open_database
 from storage.durable import ensure_folder, remove_temporary_files
 from storage.spool import Spool
@@ -55,6 +55,7 @@ def run_receiver(settings: Settings, stop: threading.Event, ready: Callable[[], 
             if not receiver.alive:
                 raise NodeError("one of its threads has ended", where="receiver", retry_helps=True)
             receiver.gate.look_around()
+            receiver.book.look_around()
         log.info("receiver stops")
 
 
@@ -62,10 +63,16 @@ class Receiver:
     """A running receiver: its ports (0 where there is none), and the registrar that can be waited for."""
 
     def __init__(
-        self, listeners: Sequence[Listener], gate: Gate, registrar: Registrar, reporter: Reporter
+        self,
+        listeners: Sequence[Listener],
+        gate: Gate,
+        book: AssociationBook,
+        registrar: Registrar,
+        reporter: Reporter,
     ) -> None:
         self._listeners = listeners
         self.gate = gate
+        self.book = book
         self.port = _port_of(one for one in listeners if one.handshakes is None)
         self.tls_port = _port_of(one for one in listeners if one.handshakes is not None)
         self.registrar = registrar
@@ -106,7 +113,7 @@ def open_receiver(settings: Settings) -> Iterator[Receiver]:
         ports = [one.server_address[1] for one in listeners]
         log.info("receiver ready", host=settings.receiver.host, port=ports[0], tls_port=settings.receiver.tls_port)
         try:
-            yield Receiver(listeners, gate, registrar, reporter)
+            yield Receiver(listeners, gate, book, registrar, reporter)
         finally:
             _end(listeners, book, gate)
     finally:
@@ -162,7 +169,6 @@ def _handlers(
         (evt.EVT_CONN_OPEN, Newcomers(max(1, receiver.maximum_associations // 2)).opened),
         (evt.EVT_REQUESTED, _requested),
         (evt.EVT_ACCEPTED, _accepted, [receiver.network_timeout_s]),
-        (evt.EVT_CONN_CLOSE, _let_go),
         (evt.EVT_C_ECHO, _echo, [intake.associations]),
         (evt.EVT_C_STORE, store_instance, [intake]),
         *intake.associations.handlers,
@@ -196,7 +202,7 @@ def _entity(settings: Settings) -> AE:
 def _opened(event: evt.Event, timeout_s: float, limits: Limits) -> None:
     connection = event.assoc.dul.socket
     if connection is not None:
-        read_in_bulk(connection, LARGEST_REQUEST)
+        read_request(connection)
         limit_silence(connection, timeout_s)
         guard_messages(event.assoc, limits)
 
@@ -211,15 +217,6 @@ def _accepted(event: evt.Event, timeout_s: float) -> None:
     if connection is not None:
         read_in_bulk(connection)
         limit_silence(connection, timeout_s)
-
-
-def _let_go(event: evt.Event) -> None:
-    """A peer that leaves before it asks for an association (a monitor's probe) gives its place back at once.
-
-    pynetdicom waits for the request until acse_timeout_s; None in the queue is what it takes a timeout for.
-    """
-    if event.assoc.requestor.primitive is None:
-        event.assoc.dul.to_user_queue.put(None)
 
 
 def _echo(event: evt.Event, associations: AssociationBook) -> int:

@@ -36,6 +36,8 @@ OUT_OF_RESOURCES = 0xA700
 DOES_NOT_MATCH = 0xA900
 CANNOT_UNDERSTAND = 0xC000
 
+WITHOUT_SPACE = "refused_below_free_space"
+
 _ERROR_COMMENT_LENGTH = 64  # VR LO
 _COUNTED_AS = {Arrival.NEW: STORED, Arrival.DUPLICATE: DUPLICATES, Arrival.CONFLICT: CONFLICTS}
 
@@ -159,6 +161,8 @@ def _report(event: Event, intake: Intake, refusal: InstanceRefused) -> None:
         "affected_sop_instance_uid": claimed if is_valid_uid(claimed) else "no valid UID",
     }
     log.warning("instance refused", **detail)
+    if refusal.what == BELOW_THE_FLOOR and intake.associations.count(event.assoc, WITHOUT_SPACE) > 1:
+        return  # the association's audit row counts them: a row for each would take of what is left
     intake.registrar.note(AuditNote("instance-refused", detail["calling_ae_title"], detail))
 
 

@@ -1,10 +1,13 @@
 """Opening associations: every way to fail is told apart."""
 
 import socket
+import struct
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, SegmentationStorage
@@ -12,8 +15,10 @@ from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, Segmenta
 from dicom_node.association import AssociationFailed, accepted_contexts, associate
 from dicom_node.delivery import echo
 from dicom_node.network_library import VERIFICATION
+from dicom_node.pdu_length import LARGEST_SENT
 from dicom_node.send import RemoteNode
-from tests.support.dicom_network import DEADLINE_S, running_archive
+from dicom_node.store_file import store_file
+from tests.support.dicom_network import DEADLINE_S, context_of, make_ct, running_archive, write_ct
 
 SEG = [(SegmentationStorage, ExplicitVRLittleEndian)]
 
@@ -117,6 +122,86 @@ def test_peer_whose_answer_is_none_and_who_stays(answer: bytes) -> None:
     with answering(answer, stays=True) as peer:
         error = failure(peer)
     assert error.what == "the peer gave no valid answer to the association request"
+
+
+def acceptance(most: int | None, *contexts: bytes) -> bytes:
+    """An A-ASSOCIATE-AC (PS3.8 table 9-17) with these context items."""
+
+    def item(kind: int, content: bytes) -> bytes:
+        return struct.pack(">BBH", kind, 0, len(content)) + content
+
+    length = b"" if most is None else item(0x51, struct.pack(">I", most))
+    body = struct.pack(">HH", 1, 0) + bytes(64) + item(0x10, b"1.2.840.10008.3.1.1.1")
+    body += b"".join(item(0x21, one) for one in contexts) + item(0x50, length + item(0x52, b"1.2.3"))
+    return struct.pack(">BBI", 2, 0, len(body)) + body
+
+
+def context(number: int, result: int, syntax: str | None) -> bytes:
+    named = b"" if syntax is None else struct.pack(">BBH", 0x40, 0, len(syntax)) + syntax.encode()
+    return bytes([number, 0, result, 0]) + named
+
+
+ACCEPTED = context(1, 0, ExplicitVRLittleEndian)
+
+
+@pytest.mark.parametrize(
+    ("answer", "what"),
+    [
+        (acceptance(None, ACCEPTED), "it does not state its maximum PDU length"),
+        (acceptance(1, ACCEPTED), "it takes PDUs of 1 bytes at most"),
+        (acceptance(6, ACCEPTED), "it takes PDUs of 6 bytes at most"),
+        (acceptance(4095, ACCEPTED), "it takes PDUs of 4095 bytes at most; 4096 are the least"),
+        (acceptance(16384, context(1, 0, None)), "transfer syntax that was not proposed"),
+        (acceptance(16384, context(1, 0, "")), ""),
+        (acceptance(16384, context(1, 0, ImplicitVRLittleEndian)), "transfer syntax that was not proposed"),
+        (acceptance(16384), "refused: Segmentation Storage in Explicit VR Little Endian"),
+        (acceptance(16384, context(1, 3, None)), "refused: Segmentation Storage in Explicit VR Little Endian"),
+        (acceptance(16384, context(3, 0, ExplicitVRLittleEndian)), "refused: Segmentation Storage"),
+    ],
+)
+def test_an_answer_that_is_not_as_the_standard_has_it_is_a_failure_like_others(answer: bytes, what: str) -> None:
+    """The library relies on what it says: division by zero and the like would end the router."""
+    with answering(answer, stays=True) as peer:
+        error = failure(peer)
+    assert what in error.what
+    assert error.retry_helps
+
+
+@pytest.mark.parametrize(("stated", "used"), [(0, LARGEST_SENT), (4096, 4096), (0xFFFFFFFF, LARGEST_SENT)])
+def test_a_peer_that_takes_any_length_gets_pieces_that_can_be_waited_for(stated: int, used: int) -> None:
+    with (
+        answering(acceptance(stated, ACCEPTED), stays=True) as peer,
+        associate(peer, "GLIANET", SEG) as association,
+    ):
+        assert association.dimse.maximum_pdu_size == used
+
+
+def test_a_peer_that_reads_a_little_at_a_time_is_not_waited_for(tmp_path: Path) -> None:
+    """It never stops reading, so that no single wait is long; and it never says goodbye."""
+    file = write_ct(tmp_path, make_ct(1, size=2000))
+    ended = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+
+        def serve() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(100_000)
+                connection.sendall(acceptance(0, context(1, 0, ExplicitVRLittleEndian)))
+                while not ended.wait(0.02):
+                    connection.recv(2000)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        peer = RemoteNode("ARCHIVE", "127.0.0.1", listener.getsockname()[1], dimse_timeout_s=0.5)
+        began = time.monotonic()
+        with pytest.raises(ZeroDivisionError), associate(peer, "GLIANET", [context_of(file)]) as association:
+            assert store_file(association, file, 0).status is None
+            raise ZeroDivisionError
+        assert time.monotonic() - began < DEADLINE_S
+        assert not association.is_established
+        ended.set()
+        thread.join(DEADLINE_S)
 
 
 def test_an_error_in_the_block_aborts_the_association() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from dicom_node import commitment
 from dicom_node.delivery import deliver_next
 from dicom_node.destination_settings import DestinationSettings
 from dicom_node.withheld import WITHHELD
@@ -154,6 +155,17 @@ def test_the_words_of_a_refusal_are_kept_where_they_do_not_name_the_patient(
         deliver(outbox, archive)
     assert (outbox.row.last_error or "").count(kept) == 1
     assert "Phantom" not in (outbox.row.last_error or "")
+
+
+def test_an_error_that_nobody_foresaw_costs_a_try(outbox: Outbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError
+
+    with committing_archive() as archive:
+        monkeypatch.setattr(commitment, "request_commitment", fail)
+        assert deliver(outbox, archive) == 2
+    assert outbox.row.state == DeliveryState.STORED
+    assert "unexpected ZeroDivisionError" in (outbox.row.last_error or "")
 
 
 def test_an_archive_that_is_down_when_it_is_to_be_asked(outbox: Outbox) -> None:

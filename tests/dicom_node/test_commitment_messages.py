@@ -149,3 +149,14 @@ def test_no_bytes_do_more_than_be_refused(at: int, by: bytes, cut: int, report: 
     except InvalidMessage:
         return
     assert all(set(uid) <= set("0123456789.") and 0 < len(uid) <= 64 for uid in uids)
+
+
+def test_more_items_than_instances_can_be_referred_to_are_not_decoded() -> None:
+    """Each takes as long to decode as one with two UIDs in it; 4 MiB would hold half a million."""
+    sequence = struct.pack("<HH2sHI", 0x0008, 0x1199, b"SQ", 0, 8000) + b"\xfe\xff\x00\xe0\0\0\0\0" * 1000
+    data = bytes_of(encode_request("2.25.7", [FIRST])) + sequence
+    with pytest.raises(InvalidMessage, match="more items came with it") as caught:
+        decode_request(request_event(data))
+    assert caught.value.status == 0x0115
+    with pytest.raises(InvalidMessage, match="more items came with it"):
+        decode_report(report_event(sequence))

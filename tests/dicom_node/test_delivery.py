@@ -86,6 +86,27 @@ def test_a_copy_that_cannot_be_written_fails_the_delivery(outbox: Outbox, monkey
     assert [one for one in outbox.root.iterdir() if one.is_dir()] == []
 
 
+def test_an_error_that_nobody_foresaw_costs_a_try_and_not_the_router(
+    outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is in the error may be the peer's words, and is in the log alone."""
+
+    def fail(*_: object) -> None:
+        raise IndexError("Doe^John")
+
+    with archive_with(outbox, {}) as archive:
+        monkeypatch.setattr(delivery, "accepted_contexts", fail)
+        assert outbox.deliver(archive.port)
+        row = outbox.row
+        assert (row.state, row.attempts) == (DeliveryState.PENDING, 1)
+        assert row.last_error is not None
+        assert "unexpected IndexError while talking to the peer" in row.last_error and "Doe" not in row.last_error
+        monkeypatch.undo()
+        outbox.now += timedelta(seconds=30)
+        assert outbox.deliver(archive.port)
+    assert outbox.row.state == DeliveryState.DELIVERED
+
+
 def test_warning_counts_as_delivered_and_is_recorded(outbox: Outbox) -> None:
     warning = Dataset()
     warning.Status, warning.ErrorComment = 0xB000, "patient name coerced"

@@ -219,13 +219,17 @@ def test_announced_number_of_instances_is_registered(tmp_path: Path) -> None:
 
 
 def test_below_the_free_space_floor_answers_a700(tmp_path: Path) -> None:
-    file = write_ct(tmp_path, make_ct(1))
+    """One row for the first, and a count of all in that of the association: rows would take of what is left."""
+    files = [write_ct(tmp_path, make_ct(number)) for number in (1, 2, 3)]
     with running_node(tmp_path, receiver={"minimum_free_gib": 100000.0}) as node:
-        (answer,) = node.send(file)
+        statuses = [answer.status for answer in node.send(*files)]
         (audited,) = refusals(node)
+        node.wait_until_written()
+        (row,) = entries(node.db, event="association-accepted")
         assert list(Spool(node.spool).files()) == []
-    assert answer.status == 0xA700
+    assert statuses == [0xA700] * 3
     assert audited["reason"] == "free disk space is below the set minimum"
+    assert (row.detail["refused"], row.detail["refused_below_free_space"]) == (3, 3)
 
 
 def test_full_disk_answers_a700_and_the_next_instance_is_taken(
