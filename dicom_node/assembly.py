@@ -13,7 +13,7 @@ from dicom_node.errors import NodeError
 from dicom_node.folders import Folders
 from dicom_node.frames import damage_refused, read_value
 from dicom_node.legible import check_identifying
-from dicom_node.patients import patient_key, patient_of
+from dicom_node.patients import patient_of_series
 from dicom_node.read_series import SourceSeries, inspect_series
 from dicom_node.reasons import NotAnalysable, Reason
 from dicom_node.settings import Settings
@@ -35,7 +35,6 @@ LEASE = timedelta(minutes=5)  # far above the seconds that reading some thousand
 MAXIMUM_ATTEMPTS = 5  # reading headers from the local disk fails for reasons that seldom go away
 RETRY_DELAY = timedelta(seconds=30)
 _UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
-FILES_ASKED = 3  # for the Patient ID; one that can be read is enough
 
 log = structlog.get_logger(__name__)
 
@@ -57,7 +56,7 @@ def _decide(db: Database, spool: Spool, settings: Settings, claim: SeriesRow, cl
     said: dict[str, object] = {}
     try:
         with damage_refused():
-            said = _patient(db, spool, settings, claim)
+            said = {"patient_hash": patient_of_series(db, Folders(settings.storage.folder), claim.id)}
             headers, source = _inspect(db, spool, settings, claim)
             urgent = is_urgent(headers[0], settings.selection.urgent)
     except NotAnalysable as refusal:
@@ -73,12 +72,6 @@ def _decide(db: Database, spool: Spool, settings: Settings, claim: SeriesRow, cl
         return
     accept(db, claim, urgent, {**_describe(source), **said}, clock())
     log.info("series accepted", series=claim.series_instance_uid, **_describe(source))
-
-
-def _patient(db: Database, spool: Spool, settings: Settings, claim: SeriesRow) -> dict[str, object]:
-    """For the audit row: whose series it is, as far as only who knows the Patient ID and has the key can tell."""
-    files = tuple(spool.absolute(row.path) for row in instance_paths(db, claim.id)[:FILES_ASKED])
-    return {"patient_hash": patient_of(files, patient_key(Folders(settings.storage.folder).patient_key))}
 
 
 def _inspect(

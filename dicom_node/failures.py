@@ -28,7 +28,8 @@ FAILURES: dict[str, FailureReason] = {
     for failure in (
         FailureReason(
             ATTEMPTS_USED_UP,
-            "Analysis or encoding failed as often as [model] maximum_attempts allows; the last error is shown.",
+            "Inspection failed five times, encoding three times, or analysis as often as [model] maximum_attempts "
+            "allows; the last error is shown.",
             "Mend the cause of the error" + _RETRY,
         ),
         FailureReason(

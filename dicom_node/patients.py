@@ -10,13 +10,19 @@ from pydicom import Dataset
 
 from dicom_node.dicom_file import read_file
 from dicom_node.errors import NodeError
+from dicom_node.folders import Folders
 from dicom_node.frames import DAMAGED
 from dicom_node.legible import is_legible
+from storage.database import Database
 from storage.durable import create_durable
 from storage.errors import explained_os_errors
+from storage.series import instance_paths
+from storage.spool import Spool
 
 KEY_BYTES = 32
 UNKNOWN = "unknown"
+DECISIONS = ("series-accepted", "series-refused", "series-abandoned")  # audit rows that bear the hash of the patient
+FILES_ASKED = 3  # for the Patient ID; one that can be read is enough
 
 
 def make_patient_key(path: Path) -> None:
@@ -49,6 +55,13 @@ def patient_of(files: Iterable[Path], key: bytes) -> str:
         except (OSError, NodeError):  # deleted since, or damaged
             continue
     return UNKNOWN
+
+
+def patient_of_series(db: Database, folders: Folders, series_id: int) -> str:
+    """The same of a series, for its audit rows: only who knows the Patient ID and has the key can tell whose it is."""
+    spool = Spool(folders.spool)
+    files = [spool.absolute(row.path) for row in instance_paths(db, series_id)[:FILES_ASKED]]
+    return patient_of(files, patient_key(folders.patient_key))
 
 
 def _hash_in(header: Dataset, key: bytes) -> str:

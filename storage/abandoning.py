@@ -1,7 +1,7 @@
 """Abandoning: somebody gives up on what has failed, or on a destination, and the node no longer waits for it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from sqlalchemy import Connection
@@ -13,6 +13,7 @@ from storage.delivery_moves import (
     move_series_on,
     newest_deliveries,
     read_deliveries,
+    supersede,
     why_failed,
 )
 from storage.moves import change_series, end_series, note, refuse_series
@@ -33,13 +34,16 @@ STAGES = {
 class GivingUp:
     """Who gives up, when, and why: for the audit log alone, since the words are a person's.
 
-    refusal_code: what a series that was never analysed is refused for.
+    refusal_code: what a series that was never analysed is refused for; conflict_code: one of which instances came twice
+    with other bytes, which is to be looked into whoever gave up. known: more for the audit row.
     """
 
     actor: str
     now: datetime
     because: str
     refusal_code: str
+    conflict_code: str
+    known: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,7 @@ def _abandon_series(connection: Connection, row: SeriesRow, giving_up: GivingUp)
         "reason": row.reason_code,
         "detail": row.reason_detail,
         "because": giving_up.because,
+        **giving_up.known,
     }
     if row.failed_from == SeriesState.DELIVERING:
         failed = failed_among(newest_deliveries(connection, row))
@@ -115,7 +120,7 @@ def _refuse(connection: Connection, row: SeriesRow, said: Mapping[str, object], 
         connection,
         row,
         "series-abandoned",
-        giving_up.refusal_code,
+        giving_up.conflict_code if row.conflicting else giving_up.refusal_code,
         f"{STAGES[row.failed_from]} had failed: {row.reason_code}",
         said,
         actor=giving_up.actor,
@@ -152,6 +157,7 @@ def _withdraw(connection: Connection, row: DeliveryRow, giving_up: GivingUp) -> 
     detail = {"state": row.state, "attempts": row.attempts, "last_error": row.last_error, "because": giving_up.because}
     to, event = DeliveryState.WITHDRAWN, "delivery-abandoned"
     move_delivery(connection, row, to, event, detail, actor=giving_up.actor, now=giving_up.now)
+    supersede(connection, [row.id], giving_up.now)
 
 
 def _settle_failed(connection: Connection, row: SeriesRow, giving_up: GivingUp) -> None:

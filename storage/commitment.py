@@ -21,6 +21,7 @@ from storage.delivery_moves import (
     move_series_on,
     note_delivery,
     read_deliveries,
+    supersede,
 )
 from storage.rows import DeliveryRow
 from storage.schema import commitments, deliveries
@@ -96,7 +97,7 @@ def waive_commitment(db: Database, claim: DeliveryRow, now: datetime) -> None:
     """
     with db.transaction() as connection:
         said = {"commitment": "switched off", "objects": _uids(claim)}
-        supersede(connection, claim, now)
+        supersede(connection, [claim.id], now)
         move_delivery(
             connection, claim, DeliveryState.DELIVERED, "delivered", said, actor=_actor(claim), now=now, last_error=None
         )
@@ -123,13 +124,6 @@ def take_report(
             return _ignore(connection, report, ReportTaken.LATE, now, delivery)
         _count(connection, delivery, report, frozenset(found.sop_instance_uids), rules, now)
         return ReportTaken.COUNTED
-
-
-def supersede(connection: Connection, delivery: DeliveryRow, now: datetime) -> None:
-    """Reports for what the delivery was asked under so far change nothing any more."""
-    outcome = {"outcome": CommitmentOutcome.SUPERSEDED, "ended_at": now}
-    of_delivery = (commitments.c.delivery_id == delivery.id, commitments.c.outcome.is_(None))
-    connection.execute(update(commitments).where(*of_delivery).values(**outcome))
 
 
 def _asked(connection: Connection, transaction_uid: str) -> Row[Any] | None:
@@ -177,7 +171,7 @@ def _count(
     }
     missing = [one.sop_instance_uid for one in delivery.objects if one.sop_instance_uid not in kept]
     _close(connection, report, CommitmentOutcome.FAILED if missing else CommitmentOutcome.COMMITTED, now)
-    supersede(connection, delivery, now)
+    supersede(connection, [delivery.id], now)
     said = {"transaction_uid": report.transaction_uid, "address": report.address}
     if missing:
         failures = {uid: _reason(report, uid) for uid in missing}

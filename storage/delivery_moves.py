@@ -9,8 +9,8 @@ from storage.audit import append
 from storage.errors import LostClaim
 from storage.moves import end_series, fail_series
 from storage.rows import DeliveryRow, ResultObject, SeriesRow, series_row
-from storage.schema import deliveries, results, series
-from storage.states import OPEN_DELIVERY_STATES, DeliveryState, SeriesState, check_move
+from storage.schema import commitments, deliveries, results, series
+from storage.states import OPEN_DELIVERY_STATES, CommitmentOutcome, DeliveryState, SeriesState, check_move
 
 DELIVERY_FAILED = "delivery-failed"
 
@@ -92,6 +92,13 @@ def change_delivery(connection: Connection, row: DeliveryRow, **values: object) 
     changed = connection.execute(update(deliveries).where(*unchanged).values(**values))
     if changed.rowcount != 1:
         raise LostClaim(f"delivery of series {row.series_instance_uid} to {row.destination}")
+
+
+def supersede(connection: Connection, delivery_ids: Sequence[int], now: datetime) -> None:
+    """Reports for what these deliveries were asked under so far change nothing any more."""
+    outcome = {"outcome": CommitmentOutcome.SUPERSEDED, "ended_at": now}
+    open_ones = (commitments.c.delivery_id.in_(delivery_ids), commitments.c.outcome.is_(None))
+    connection.execute(update(commitments).where(*open_ones).values(**outcome))
 
 
 def note_delivery(

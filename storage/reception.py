@@ -8,6 +8,7 @@ from itertools import islice
 from sqlalchemy import ColumnElement, Connection, delete, insert, select, update
 
 from storage.database import Database
+from storage.delivery_moves import supersede
 from storage.moves import change_series, move_series, note
 from storage.rows import SeriesRow
 from storage.schema import deliveries, instances, series
@@ -206,9 +207,10 @@ def _withdraw(connection: Connection, row: SeriesRow, now: datetime) -> list[str
         update(deliveries)
         .where(deliveries.c.series_id == row.id, deliveries.c.state.in_(OPEN_DELIVERY_STATES))
         .values(state=DeliveryState.WITHDRAWN, lease_owner=None, lease_expires_at=None, ended_at=now)
-        .returning(deliveries.c.destination)
-    )
-    return sorted(withdrawn.scalars())
+        .returning(deliveries.c.id, deliveries.c.destination)
+    ).all()
+    supersede(connection, [one.id for one in withdrawn], now)
+    return sorted(one.destination for one in withdrawn)
 
 
 def _replace_purged(connection: Connection, row: SeriesRow, fresh: list[ReceivedInstance], now: datetime) -> None:

@@ -4,9 +4,8 @@ from datetime import datetime
 
 from sqlalchemy import Connection, select
 
-from storage.commitment import supersede
 from storage.database import Database
-from storage.delivery_moves import failed_among, move_delivery, newest_deliveries
+from storage.delivery_moves import failed_among, move_delivery, newest_deliveries, supersede
 from storage.moves import move_series, note, reason_of_refusal
 from storage.rows import DeliveryRow, SeriesRow, series_row
 from storage.schema import series
@@ -67,4 +66,4 @@ def _retry_delivery(connection: Connection, row: DeliveryRow, actor: str, now: d
         asked=0,
         committed=None,
     )
-    supersede(connection, row, now)
+    supersede(connection, [row.id], now)

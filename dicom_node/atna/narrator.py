@@ -8,13 +8,11 @@ from dicom_node.atna import codes
 from dicom_node.atna.message import UNKNOWN, ParticipantObject
 from dicom_node.atna.reporter import Reporter
 from dicom_node.folders import Folders
-from dicom_node.patients import patient_of
+from dicom_node.patients import DECISIONS, patient_of
 from storage.audit import AuditEntry, entries
 from storage.audit_subjects import SeriesSubject, describe_series
 from storage.database import Database
 from storage.errors import UnreadableRow
-
-DECISIONS = ("series-accepted", "series-refused")  # rows that bear the hash of the patient
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from dicom_node.commands.accounts import calling_account
 from dicom_node.commands.node_database import open_node_database
 from dicom_node.errors import NodeError
 from dicom_node.folders import Folders
-from dicom_node.patients import hash_patient, patient_key
+from dicom_node.patients import DECISIONS, hash_patient, patient_key
 from dicom_node.settings import Settings
 from dicom_node.signing import fingerprint, public_pem, signing_key
 from storage.audit import AuditEntry, entries, newest_entry, record
@@ -82,7 +82,7 @@ def print_patient_hash(settings: Settings, patient_id: str) -> None:
     """Print what stands for this patient in log and messages, and the series; the Patient ID is kept nowhere."""
     db = open_node_database(settings)
     hashed = hash_patient(patient_id, patient_key(Folders(settings.storage.folder).patient_key))
-    rows = [*entries(db, event="series-accepted"), *entries(db, event="series-refused")]
+    rows = [row for event in DECISIONS for row in entries(db, event=event)]
     found = {row.series_instance_uid for row in rows if row.detail.get("patient_hash") == hashed}
     print(hashed)
     for series in sorted(filter(None, found)):

@@ -1,7 +1,7 @@
 """`dicom-node status`: what is waiting, running, done, refused and failed."""
 
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -23,10 +23,10 @@ from dicom_node.printable import printable
 from dicom_node.reasons import REASONS, Reason
 from dicom_node.settings import Settings
 from storage.database import Database
-from storage.outbox import deliveries
+from storage.outbox import DeliveryRow, deliveries
 from storage.overview import DestinationOverview, Overview
 from storage.series import SeriesRow, list_series
-from storage.states import DeliveryState, SeriesState
+from storage.states import ENDED_WELL_STATES, DeliveryState, SeriesState
 
 DOING = {
     SeriesState.COMPLETE: "inspecting",
@@ -140,7 +140,8 @@ def _print_overview(console: Console, seen: Overview) -> None:
 def _counts(one: DestinationOverview) -> str:
     since = f" (since {shown_time(one.oldest_pending_since)})" if one.oldest_pending_since else ""
     stored = f" {one.stored} waiting for commitment," if one.stored else ""
-    return f"{one.pending} pending{since},{stored} {one.delivered} delivered, {one.failed} failed"
+    withdrawn = f", {one.withdrawn} withdrawn" if one.withdrawn else ""  # given up, or of a series that came again
+    return f"{one.pending} pending{since},{stored} {one.delivered} delivered, {one.failed} failed{withdrawn}"
 
 
 def _print_series(console: Console, db: Database, row: SeriesRow, progress: dict[str, Any] | None) -> None:
@@ -164,17 +165,28 @@ def _waits(db: Database, row: SeriesRow) -> Iterator[str]:
     """What is tried again, and when."""
     if row.not_before is not None and row.not_before > datetime.now(UTC):
         yield f"next try {shown_time(row.not_before)}: {row.last_error}"
+    newest = [one for one in deliveries(db, row.id) if one.revision == row.revision]
+    if row.state in ENDED_WELL_STATES:
+        yield from _given_up(newest)
     if row.state != SeriesState.DELIVERING:
         return
-    for one in deliveries(db, row.id):
-        if one.revision == row.revision and one.state == DeliveryState.STORED:
+    for one in newest:
+        if one.state == DeliveryState.STORED:
             yield describe_delivery(one)
             if one.last_error:
                 yield f"last error: {one.last_error}"
-        if one.revision == row.revision and one.state == DeliveryState.PENDING and one.last_error:
+        if one.state == DeliveryState.PENDING and one.last_error:
             when = f", next {shown_time(one.not_before)}" if one.not_before else ""
             tries = "1 try" if one.attempts == 1 else f"{one.attempts} tries"
             yield f"to {one.destination}: {tries} failed{when}"
+
+
+def _given_up(newest: Sequence[DeliveryRow]) -> Iterator[str]:
+    """Destinations that `dicom-node abandon` gave up on: the series has ended, and they have no results."""
+    names = [one.destination for one in newest if one.state == DeliveryState.WITHDRAWN]
+    if names:
+        nobody = "" if any(one.state == DeliveryState.DELIVERED for one in newest) else "; nobody has its results"
+        yield f"given up for {', '.join(names)}{nobody}"
 
 
 def _doing(row: SeriesRow, progress: dict[str, Any] | None) -> str:

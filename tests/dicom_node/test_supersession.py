@@ -211,7 +211,7 @@ def test_a_second_analysis_that_was_given_up_leaves_the_first_ones_report(
     claim = claim_series(pipeline.db, SeriesState.QUEUED, "worker:1", pipeline.clock(), timedelta(hours=1))
     assert claim is not None
     fail(pipeline.db, claim, "cannot-compute", "no such precision", pipeline.clock())
-    giving_up = GivingUp("user:jo", pipeline.clock(), "old card", Reason.ABANDONED)
+    giving_up = GivingUp("user:jo", pipeline.clock(), "old card", Reason.ABANDONED, Reason.CONFLICTING_INSTANCES)
     abandon_series(pipeline.db, series.uid, giving_up)
     assert pipeline.publish()
     second = last_report(pipeline, series)

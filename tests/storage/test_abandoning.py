@@ -4,12 +4,16 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import select
 
 from storage.abandoning import Abandoned, GivingUp, abandon_destination, abandon_series
 from storage.audit import verify
+from storage.commitment import begin_request
 from storage.errors import LostClaim, UnknownSeries
 from storage.jobs import fail, publish, retry
-from storage.outbox import delivered, deliveries, postpone_delivery
+from storage.outbox import delivered, deliveries, postpone_delivery, stored
+from storage.schema import commitments
+from storage.spool import Arrival
 from storage.states import DeliveryState, Outcome, SeriesState
 from tests.storage.stages import LEASE, Node
 
@@ -17,7 +21,7 @@ OTHER = "1.2.4"
 
 
 def giving_up(node: Node) -> GivingUp:
-    return GivingUp("user:admin", node.now, "the old archive was switched off", "abandoned")
+    return GivingUp("user:admin", node.now, "the old archive was switched off", "abandoned", "conflicting")
 
 
 def fail_delivery(node: Node, destination: str) -> None:
@@ -186,3 +190,37 @@ def settle_next(node: Node, destination: str, answer: str) -> None:
         delivered(node.db, claim, [{"status": 0}], node.now)
     elif answer == "refused":
         postpone_delivery(node.db, claim, answer, timedelta(seconds=1), 1, node.now)
+
+
+def test_instances_that_came_twice_with_other_bytes_stay_an_alarm(node: Node) -> None:
+    """Whoever gives up: which of them is the patient's is still to be found out."""
+    node.receive(1, arrival=Arrival.CONFLICT)
+    node.complete()
+    fail(node.db, node.claim(SeriesState.COMPLETE), "attempts-used-up", "input/output error", node.now)
+    abandon_series(node.db, "1.2.3", giving_up(node))
+    row = node.series()
+    assert (row.reason_code, row.refusal_code) == ("conflicting", "conflicting")
+
+
+@pytest.mark.parametrize("series_too", [True, False])
+def test_what_was_asked_of_a_destination_is_superseded_when_it_is_given_up(node: Node, series_too: bool) -> None:
+    """A report that comes later changes nothing, and nothing waits for it."""
+    node.publish()
+    claim = node.claim_delivery("PACS")
+    stored(node.db, claim, [], node.now)
+    begin_request(node.db, node.claim_delivery("PACS"), "2.25.1", node.now)
+    abandon_destination(node.db, "PACS", "1.2.3" if series_too else None, giving_up(node))
+    with node.db.read() as connection:
+        (outcome,) = connection.execute(select(commitments.c.outcome)).scalars()
+    assert outcome == "superseded"
+
+
+def test_what_was_asked_is_superseded_when_the_series_comes_again(node: Node) -> None:
+    node.publish()
+    stored(node.db, node.claim_delivery("PACS"), [], node.now)
+    begin_request(node.db, node.claim_delivery("PACS"), "2.25.1", node.now)
+    node.receive(9)
+    assert states(node)["PACS"] == DeliveryState.WITHDRAWN
+    with node.db.read() as connection:
+        (outcome,) = connection.execute(select(commitments.c.outcome)).scalars()
+    assert outcome == "superseded"

@@ -92,7 +92,7 @@ def test_images_stay_where_a_destination_was_given_up(node: Node) -> None:
     """It has no results, and a new analysis may be wanted for it."""
     node.publish("1.1")
     node.deliver("PACS")
-    abandon_destination(node.db, "ARCHIVE", None, GivingUp("user:jo", node.now, "gone", "abandoned"))
+    abandon_destination(node.db, "ARCHIVE", None, GivingUp("user:jo", node.now, "gone", "abandoned", "conflicting"))
     assert node.series("1.1").state == SeriesState.DONE
     assert planned(node, RetentionRules(drop_delivered_images=True)) == []
 

@@ -169,7 +169,7 @@ class SeriesWalk(WalkedNode):
     @rule(series=st.sampled_from(SERIES), destination=st.sampled_from([None, *DESTINATIONS]))
     def give_up(self, series: str, destination: str | None) -> None:
         before = self.everything()
-        giving_up = GivingUp("admin", self.node.now, "gone", "abandoned")
+        giving_up = GivingUp("admin", self.node.now, "gone", "abandoned", "conflicting")
         if destination is not None:
             done = abandon_destination(self.node.db, destination, series, giving_up)
         elif self.slices[series]:

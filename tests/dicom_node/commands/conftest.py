@@ -8,6 +8,7 @@ import pytest
 
 from storage.jobs import ResultObject, claim_series, fail, publish
 from storage.outbox import claim_delivery, postpone_delivery
+from storage.series import complete_series
 from storage.states import SeriesState
 from tests.dicom_node.commands.called_node import CONFIG, Site
 from tests.support.head_series import HeadSeries
@@ -43,6 +44,18 @@ def failed(site: Site, received: HeadSeries) -> HeadSeries:
     claim = claim_series(pipeline.db, SeriesState.QUEUED, "worker:1:analysis", pipeline.clock(), LEASE)
     assert claim is not None
     fail(pipeline.db, claim, "attempts-used-up", "no memory [cuda]", pipeline.clock())
+    return received
+
+
+@pytest.fixture
+def uninspected(site: Site, received: HeadSeries) -> HeadSeries:
+    """A series that could not even be inspected."""
+    pipeline = site.pipeline
+    pipeline.quiet()
+    complete_series(pipeline.db, pipeline.clock(), timedelta(0))
+    claim = claim_series(pipeline.db, SeriesState.COMPLETE, "router:1:assembly", pipeline.clock(), LEASE)
+    assert claim is not None
+    fail(pipeline.db, claim, "attempts-used-up", "input/output error", pipeline.clock())
     return received
 
 

@@ -32,15 +32,45 @@ def test_a_failed_series_is_reported_as_not_analysed(site: Site, failed: HeadSer
 
 def test_a_destination_that_is_gone(site: Site, delivering: HeadSeries) -> None:
     result = site.run("abandon", "--destination", "pacs", *BECAUSE)
-    assert result.stdout == f"abandoned: {delivering.uid} to pacs; the series is done\n"
+    assert result.stdout == (
+        f"abandoned: {delivering.uid} to pacs; the series is done, and nobody has its results\n"
+    )
     assert site.pipeline.row(delivering).state == SeriesState.DONE
     again = site.run("abandon", "--destination", "pacs", *BECAUSE)
     assert (again.exit_code, again.stdout) == (0, "nothing is waiting for pacs, and nothing failed\n")
 
 
+def test_status_says_who_was_given_up(site: Site, delivering: HeadSeries) -> None:
+    site.run("abandon", "--destination", "pacs", *BECAUSE)
+    lines = site.run("status").stdout.splitlines()
+    assert "    given up for pacs; nobody has its results" in lines
+    assert "to pacs: 0 pending, 0 delivered, 0 failed, 1 withdrawn" in lines
+
+
+def test_a_name_that_was_mistyped(site: Site, delivering: HeadSeries) -> None:
+    for arguments in (["--destination", "pasc"], [delivering.uid, "--destination", "pasc"]):
+        result = site.run("abandon", *arguments, *BECAUSE)
+        assert result.exit_code == 1
+        assert "there is no destination 'pasc'" in result.stderr
+        assert "known are pacs" in result.stderr
+    assert site.pipeline.row(delivering).state == SeriesState.DELIVERING
+
+
+def test_whose_series_was_abandoned_is_known_though_it_was_never_inspected(
+    site: Site, uninspected: HeadSeries
+) -> None:
+    patient_id = str(dcmread(uninspected.files[0]).PatientID)
+    assert uninspected.uid not in site.run("audit", "patient", "--patient-id", patient_id).stdout
+    site.run("abandon", uninspected.uid, *BECAUSE)
+    assert uninspected.uid in site.run("audit", "patient", "--patient-id", patient_id).stdout
+    (row,) = site.pipeline.audit("series-abandoned")
+    assert len(str(row.detail["patient_hash"])) == 64 and patient_id not in json.dumps(row.detail)
+
+
 def test_a_trial(site: Site, failed: HeadSeries) -> None:
     result = site.run("abandon", failed.uid, *BECAUSE, "--dry-run")
-    assert result.stdout.startswith(f"would be abandoned: {failed.uid}; the series is refused")
+    said = f"would be abandoned: {failed.uid}; the series would be refused, and would end as not analysed\n"
+    assert result.stdout == said
     assert site.pipeline.row(failed).state == SeriesState.FAILED
     assert site.pipeline.audit("series-abandoned") == []
 
@@ -56,10 +86,8 @@ def test_for_a_program(site: Site, delivering: HeadSeries) -> None:
 def test_what_has_not_failed(site: Site, delivering: HeadSeries) -> None:
     result = site.run("abandon", delivering.uid, *BECAUSE)
     assert result.exit_code == 1
-    assert f"nothing of series {delivering.uid} has failed" in result.stderr
-    assert "status --state failed" in result.stderr
-    other = site.run("abandon", delivering.uid, "--destination", "archive", *BECAUSE)
-    assert f"nothing of series {delivering.uid} has failed, or waits, for archive" in other.stderr
+    assert f"series {delivering.uid} is still being delivered" in result.stderr
+    assert "--destination NAME" in result.stderr
     assert site.pipeline.row(delivering).state == SeriesState.DELIVERING
 
 
