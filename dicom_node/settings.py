@@ -27,7 +27,7 @@ from dicom_node.setting_types import (
     as_tuple,
 )
 from dicom_node.tls_settings import TlsSettings, check_tls
-from glianet.weights_file import DETECTION_THRESHOLD
+from glianet.weights_file import DETECTION_THRESHOLD, OUTLINE_THRESHOLD
 
 
 class NodeSettings(Table):
@@ -121,7 +121,7 @@ class ModelSettings(Table):
     threads: int = Field(0, ge=0, le=1024)
     step: Literal[16, 24, 32, 48, 64, 96] = 48
     exact: bool = False
-    threshold: float = Field(0.5, gt=0, lt=1)
+    threshold: float = Field(OUTLINE_THRESHOLD, gt=0, lt=1)
     detection_threshold: float = Field(DETECTION_THRESHOLD, gt=0, lt=1)
     minimum_lesion_mm3: float = Field(5.0, ge=0, le=10000)
     maximum_attempts: int = Field(3, ge=1, le=100)

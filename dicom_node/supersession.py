@@ -11,7 +11,6 @@ from storage.audit import entries
 from storage.database import Database
 from storage.outbox import earlier_deliveries
 from storage.rows import DeliveryRow, ResultObject, SeriesRow
-from storage.states import CLAIMABLE_STATES
 
 SAYS_NOTHING_OF_EARLIER = frozenset({Reason.IMAGES_DELETED, Reason.ABANDONED})
 """What came is a fragment, or the node failed on it: an earlier report holds for the images that it names."""
@@ -34,7 +33,7 @@ def find_earlier(db: Database, row: SeriesRow) -> Earlier:
     refused = entries(db, row.series_instance_uid, "series-refused")
     abandoned = entries(db, row.series_instance_uid, "series-abandoned")
     of_fragments = [one.detail["revision"] for one in refused if one.detail["reason"] == Reason.IMAGES_DELETED]
-    of_failures = [one.detail["revision"] for one in abandoned if one.detail["from"] in CLAIMABLE_STATES]
+    of_failures = [one.detail["revision"] for one in abandoned if one.detail.get("refused_as") == Reason.ABANDONED]
     return Earlier(earlier_deliveries(db, row.id, row.revision), frozenset([*of_fragments, *of_failures]))
 
 

@@ -15,7 +15,7 @@ from glianet import __version__
 from glianet.allocator import keep_freed_memory
 from glianet.errors import DeviceLost, GliaNetError, OutOfMemory
 from glianet.findings import NOTICE, Findings, findings_to_json
-from glianet.weights_file import DEFAULT_WEIGHTS, DETECTION_THRESHOLD
+from glianet.weights_file import DEFAULT_WEIGHTS, DETECTION_THRESHOLD, OUTLINE_THRESHOLD
 
 BAD_INPUT = 2
 FAILED = 1
@@ -69,7 +69,9 @@ def predict(
             "--exact", help="Compute every patch: air, outside the head, and those that cannot change a finding."
         ),
     ] = False,
-    threshold: Annotated[float, typer.Option(help="Score above which a voxel belongs to a lesion, 0 to 1.")] = 0.5,
+    threshold: Annotated[
+        float, typer.Option(help="Score above which a voxel belongs to a lesion, 0 to 1.")
+    ] = OUTLINE_THRESHOLD,
     detection_threshold: Annotated[
         float | None,
         typer.Option(

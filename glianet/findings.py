@@ -147,8 +147,8 @@ def _from_document(document: dict[str, Any], stored: NDArray[np.uint16]) -> Find
         labels=labels,
         affine=np.array(document["affine"], np.float64),
         lesions=lesions,
-        computation=document.get("computation", ""),  # findings of version 0.1 do not say
-        detection_threshold=document.get("detection_threshold", document["threshold"]),  # nor did they have two
+        computation=document.get("computation", ""),  # earlier ones do not say
+        detection_threshold=document.get("detection_threshold", document["threshold"]),  # nor have two
         **{name: document[name] for name in _PLAIN_FIELDS},
     )
 

@@ -14,6 +14,7 @@ from glianet.errors import SettingsError, VolumeError
 from glianet.findings import ALGORITHM_NAME, Findings, Lesion
 from glianet.scores import Scores
 from glianet.volume import Volume, index_to_lps
+from glianet.weights_file import OUTLINE_THRESHOLD
 
 MOST_LESIONS = np.iinfo(np.uint16).max
 """Lesions that the labels can number; a network that finds more has found nothing."""
@@ -38,8 +39,8 @@ class LesionSettings:
     published evaluation drops 10 and fewer.
     """
 
-    threshold: float = 0.5
-    detection_threshold: float = 0.5
+    threshold: float = OUTLINE_THRESHOLD
+    detection_threshold: float = OUTLINE_THRESHOLD
     minimum_volume_mm3: float = 5.0
     minimum_voxels: int = 11
 

@@ -113,7 +113,7 @@ def _analysis(findings: Findings) -> dict[str, Any]:
 def _check_document(document: dict[str, Any], expected: str, findings: Findings) -> None:
     if document["format"] != expected:
         raise ValueError(f"its format is {document['format']!r} instead of {expected!r}")
-    stated = {"detection_threshold": document["threshold"], **document}  # version 0.1 had one threshold for both
+    stated = {"detection_threshold": document["threshold"], **document}  # earlier ones have one for both
     for name, value in _analysis(findings).items():
         if stated[name] != value:
             raise ValueError(f"it is of another analysis: {name} is {stated[name]!r}, of the findings {value!r}")

@@ -11,6 +11,9 @@ from glianet.errors import WeightsError
 DEFAULT_WEIGHTS = Path(__file__).parent / "weights" / "glianet-phantom.safetensors"
 """The weights that come with the package, trained on phantoms only."""
 
+OUTLINE_THRESHOLD = 0.5
+"""A voxel above it is taken for an aneurysm's (paper, page 7)."""
+
 DETECTION_THRESHOLD = 0.8
 """That these weights want: of the overlapping patches that are certain, four in five must see a lesion to show it."""
 

@@ -133,6 +133,11 @@ class DeliveryRow:
     objects: tuple[ResultObject, ...]
 
     @property
+    def taken(self) -> bool:
+        """Whether the destination has taken every object, whatever became of the delivery afterwards."""
+        return self.state == DeliveryState.DELIVERED or self.statuses is not None
+
+    @property
     def outstanding(self) -> tuple[ResultObject, ...]:
         """The objects that are to be sent or asked for: all but those that are committed."""
         kept = frozenset(self.committed or ())

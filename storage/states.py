@@ -26,8 +26,8 @@ class DeliveryState(StrEnum):
     """Where the results of one revision of a series stand with one destination.
 
     STORED: every object was taken, and the destination is yet to say that it keeps them (PS3.4 annex J). WITHDRAWN:
-    it was not sent, or not whole, and will not be: a later revision took its place, somebody gave up, or the node's
-    database was lost.
+    it was not sent, or not whole, or is not known to be kept, and nothing more will be done: a later revision took its
+    place, somebody gave up, or the node's database was lost.
     """
 
     PENDING = "PENDING"

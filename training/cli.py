@@ -9,6 +9,7 @@ from training.commands import cases, reporting
 from training.commands.terminal import (
     Aneurysms,
     Count,
+    DetectionThreshold,
     Generator,
     InPlane,
     Matrix,
@@ -115,10 +116,7 @@ def evaluate(
     template: Template = None,
     trees: Trees = None,
     step: Annotated[int, typer.Option(min=1, max=96, help="Voxels that the window moves.")] = 48,
-    detection_threshold: Annotated[
-        float | None,
-        typer.Option(min=0.5, max=0.99, help="Count what the node shows: that above 0.5 with enough above this."),
-    ] = None,
+    detection_threshold: DetectionThreshold = None,
     device: Device = "auto",
     model: Annotated[str, typer.Option(help="Name of the model in tables; empty: its own.")] = "",
     run: Annotated[str, typer.Option(help="Which of several trainings this is.")] = "1",

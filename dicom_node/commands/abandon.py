@@ -1,7 +1,7 @@
 """`dicom-node abandon`: the administrator gives up on a series that has failed, or on a destination that is gone."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from dicom_node.clock import system_clock
 from dicom_node.commands.accounts import calling_account
@@ -17,7 +17,7 @@ from storage.database import Database
 from storage.outbox import deliveries
 from storage.overview import overview
 from storage.series import get_series
-from storage.states import ENDED_WELL_STATES, DeliveryState, SeriesState
+from storage.states import ENDED_WELL_STATES, SeriesState
 
 LONGEST_BECAUSE = 300
 """Characters: a sentence or two for the audit log."""
@@ -34,26 +34,28 @@ def abandon(
 ) -> None:
     """Give up on a failed series, or on what one destination (of one series, or of all) is still to get; audited."""
     db = open_node_database(settings)
-    known = {}
-    if series_instance_uid is not None:
-        row = get_series(db, series_instance_uid)
-        known["patient_hash"] = patient_of_series(db, Folders(settings.storage.folder), row.id)
-    codes = Reason.ABANDONED, Reason.CONFLICTING_INSTANCES
-    giving_up = GivingUp(calling_account(), system_clock(), _checked(because), *codes, known)
+    giving_up = GivingUp(
+        calling_account(),
+        system_clock(),
+        _checked(because),
+        refusal_code=Reason.ABANDONED,
+        conflict_code=Reason.CONFLICTING_INSTANCES,
+    )
     if destination is not None:
         _check_known(db, settings, destination)
-    if destination is not None:
         done = abandon_destination(db, destination, series_instance_uid, giving_up, dry_run=dry_run)
     else:
         assert series_instance_uid is not None
-        done = abandon_series(db, series_instance_uid, giving_up, dry_run=dry_run)
+        whose = patient_of_series(db, Folders(settings.storage.folder), get_series(db, series_instance_uid).id)
+        known = replace(giving_up, known={"patient_hash": whose})
+        done = abandon_series(db, series_instance_uid, known, dry_run=dry_run)
     if not done and series_instance_uid is not None:
         raise _nothing_to_abandon(db, settings, series_instance_uid, destination)
     if as_json:
-        print(json.dumps({"dry_run": dry_run, "abandoned": [asdict(one) for one in done]}))
+        given_up = [{**asdict(one), "nobody_has_results": _nobody_has(db, one)} for one in done]
+        print(json.dumps({"dry_run": dry_run, "abandoned": given_up}))
         return
-    mode = "would be abandoned" if dry_run else "abandoned"
-    lines = [_line(one, mode, nobody_has=_nobody_has(db, one)) for one in done]
+    lines = [_line(one, nobody_has=_nobody_has(db, one), dry_run=dry_run) for one in done]
     print("\n".join(lines) or f"nothing is waiting for {destination}, and nothing failed")
 
 
@@ -104,22 +106,17 @@ def _nothing_to_abandon(
 
 
 def _nobody_has(db: Database, one: Abandoned) -> bool:
-    """Whether the series ends without results at any destination."""
+    """Whether the series ends without results, or a report, at any destination."""
     row = get_series(db, one.series_instance_uid)
-    rows = [delivery for delivery in deliveries(db, row.id) if delivery.revision == row.revision]
-    taken = any(delivery.state == DeliveryState.DELIVERED for delivery in rows)
-    return one.state in ENDED_WELL_STATES and not taken
+    newest = [delivery for delivery in deliveries(db, row.id) if delivery.revision == row.revision]
+    return one.state in ENDED_WELL_STATES and not any(delivery.taken for delivery in newest)
 
 
-def _line(one: Abandoned, mode: str, *, nobody_has: bool) -> str:
-    what = f" to {', '.join(one.destinations)}" if one.destinations else ""
+def _line(one: Abandoned, *, nobody_has: bool, dry_run: bool) -> str:
+    what, stands, ends = ("would be abandoned", "would be", "would end") if dry_run else ("abandoned", "is", "ends")
+    to = f" to {', '.join(one.destinations)}" if one.destinations else ""
     alone = ", and nobody has its results" if nobody_has else ""
-    stands = "would be" if mode.startswith("would") else "is"
-    state = _standing(one.state, "would end" if mode.startswith("would") else "ends")
-    return printable(f"{mode}: {one.series_instance_uid}{what}; the series {stands} {state}{alone}")
-
-
-def _standing(state: SeriesState, ends: str) -> str:
-    if state == SeriesState.REFUSED:
-        return f"refused, and {ends} as not analysed"
-    return state.lower().replace("_", " ")
+    state = one.state.lower().replace("_", " ")
+    if one.state == SeriesState.REFUSED:
+        state = f"refused, and {ends} as not analysed"
+    return printable(f"{what}: {one.series_instance_uid}{to}; the series {stands} {state}{alone}")

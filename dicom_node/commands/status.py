@@ -1,7 +1,7 @@
 """`dicom-node status`: what is waiting, running, done, refused and failed."""
 
 import json
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -80,7 +80,10 @@ def collect_series(
 ) -> dict[str, Any]:
     """The newest series with what is being done to each, and progress in patches (or null)."""
     progress = _progress(folders)
-    rows = [_as_dict(row, progress) for row in list_series(db, states=states, limit=limit)]
+    rows = [
+        {**_as_dict(row, progress), "given_up": _given_up(db, row)}
+        for row in list_series(db, states=states, limit=limit)
+    ]
     return {"series": rows, "progress": progress}
 
 
@@ -140,7 +143,8 @@ def _print_overview(console: Console, seen: Overview) -> None:
 def _counts(one: DestinationOverview) -> str:
     since = f" (since {shown_time(one.oldest_pending_since)})" if one.oldest_pending_since else ""
     stored = f" {one.stored} waiting for commitment," if one.stored else ""
-    withdrawn = f", {one.withdrawn} withdrawn" if one.withdrawn else ""  # given up, or of a series that came again
+    # given up, of a series that came again, or adopted by `doctor`
+    withdrawn = f", {one.withdrawn} withdrawn" if one.withdrawn else ""
     return f"{one.pending} pending{since},{stored} {one.delivered} delivered, {one.failed} failed{withdrawn}"
 
 
@@ -159,18 +163,18 @@ def _print_series(console: Console, db: Database, row: SeriesRow, progress: dict
     console.print(f"{INDENT}{row.instance_count} instances from {sender}{again}{purged}")
     for line in _waits(db, row):
         console.print(printable(INDENT + line))
+    if names := _given_up(db, row):
+        nobody = "" if any(one.taken for one in _newest(db, row)) else "; nobody has its results"
+        console.print(printable(f"{INDENT}given up for {', '.join(names)}{nobody}"))
 
 
 def _waits(db: Database, row: SeriesRow) -> Iterator[str]:
     """What is tried again, and when."""
     if row.not_before is not None and row.not_before > datetime.now(UTC):
         yield f"next try {shown_time(row.not_before)}: {row.last_error}"
-    newest = [one for one in deliveries(db, row.id) if one.revision == row.revision]
-    if row.state in ENDED_WELL_STATES:
-        yield from _given_up(newest)
     if row.state != SeriesState.DELIVERING:
         return
-    for one in newest:
+    for one in _newest(db, row):
         if one.state == DeliveryState.STORED:
             yield describe_delivery(one)
             if one.last_error:
@@ -181,12 +185,15 @@ def _waits(db: Database, row: SeriesRow) -> Iterator[str]:
             yield f"to {one.destination}: {tries} failed{when}"
 
 
-def _given_up(newest: Sequence[DeliveryRow]) -> Iterator[str]:
-    """Destinations that `dicom-node abandon` gave up on: the series has ended, and they have no results."""
-    names = [one.destination for one in newest if one.state == DeliveryState.WITHDRAWN]
-    if names:
-        nobody = "" if any(one.state == DeliveryState.DELIVERED for one in newest) else "; nobody has its results"
-        yield f"given up for {', '.join(names)}{nobody}"
+def _given_up(db: Database, row: SeriesRow) -> list[str]:
+    """Destinations that do not get the results of a series that has ended, because somebody gave up on them."""
+    if row.state not in ENDED_WELL_STATES:
+        return []
+    return [one.destination for one in _newest(db, row) if one.state == DeliveryState.WITHDRAWN]
+
+
+def _newest(db: Database, row: SeriesRow) -> list[DeliveryRow]:
+    return [one for one in deliveries(db, row.id) if one.revision == row.revision]
 
 
 def _doing(row: SeriesRow, progress: dict[str, Any] | None) -> str:

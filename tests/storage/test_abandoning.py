@@ -59,6 +59,7 @@ def test_what_was_never_delivered_is_refused_so_that_somebody_is_told(
         "reason": "time-limit",
         "detail": "killed in /var/lib/secret",
         "because": "the old archive was switched off",
+        "refused_as": "abandoned",
     }
     claim = node.claim(SeriesState.REFUSED)
     publish(node.db, claim, node.results(claim), {"PACS": ["seg", "sr"]}, node.now)

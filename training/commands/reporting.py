@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from training.commands.terminal import bar, stop
+from training.commands.terminal import DetectionThreshold, bar, stop
 
 Html = Annotated[Path | None, typer.Option(help="HTML file to write: one file, nothing from outside.")]
 Markdown = Annotated[Path | None, typer.Option(help="Markdown file to write.")]
@@ -81,6 +81,7 @@ def figures(
     output: Annotated[Path, typer.Option(help="Folder for segmentation.png, risk.png and failures.png.")],
     split: Annotated[str, typer.Option(help="Split of the manifest; empty for all.")] = "test",
     count: Annotated[int, typer.Option(min=1, help="The first so many cases.")] = 4,
+    detection_threshold: DetectionThreshold = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
 ) -> None:
     """Draw the paper's Figures 5 (segmentation in three planes) and 6 (risk with histograms), and what was wrong."""
@@ -97,7 +98,10 @@ def figures(
             stop(f"{manifest}: no case of the split {split!r} has a label")
         model = load_model([weights], ComputeSettings(device)).model
         with bar("computing") as advance:
-            written = draw_cases(manifest_cases(listed), model, output, lambda name, n: advance(name, n, len(listed)))
+            chosen, total = manifest_cases(listed), len(listed)
+            written = draw_cases(
+                chosen, model, output, lambda name, n: advance(name, n, total), detection_threshold
+            )
     except (CasesError, GliaNetError, ValueError, OSError) as problem:
         stop(str(problem))
     typer.echo("\n".join(str(path) for path in written))

@@ -25,6 +25,10 @@ Generator = Annotated[str, typer.Option(help="standard, or varied: over a wider 
 Template = Annotated[
     Path | None, typer.Option(help="Averaged head CT in Cormack units as surroundings (varied alone).")
 ]
+DetectionThreshold = Annotated[
+    float | None,
+    typer.Option(min=0.5, max=0.99, help="Take what the node shows: what is above 0.5 with enough of it above this."),
+]
 Trees = Annotated[Path | None, typer.Option(help="Folder of traced vessels, SWC (varied alone).")]
 GENERATORS = ("standard", "varied")
 

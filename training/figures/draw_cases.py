@@ -13,14 +13,20 @@ from training.evaluate_cases import EvaluationCase
 from training.figures.failure_panels import Failure, draw_failures, find_failures
 from training.figures.risk_panels import RiskCase, draw_risk_panels
 from training.figures.segmentation_panels import PanelCase, draw_segmentation_panels
+from training.metrics.targets import Detection, predicted_mask
 from training.metrics.voxels import THRESHOLD
 
 
 def draw_cases(
-    cases: Iterable[EvaluationCase], model: Model, folder: Path, advance: Callable[[str, int], None]
+    cases: Iterable[EvaluationCase],
+    model: Model,
+    folder: Path,
+    advance: Callable[[str, int], None],
+    detection_threshold: float | None = None,
 ) -> list[Path]:
     """Writes segmentation.png, risk.png and, where something was missed or false, failures.png; the files written.
 
+    detection_threshold: where given, what is drawn is what the node shows (`training.metrics.targets.predicted_mask`).
     All cases are in memory until they are drawn. Raises GliaNetError, CasesError, OSError.
     """
     panels, risks, failures = [], [], list[Failure]()
@@ -28,12 +34,17 @@ def draw_cases(
         scores = score_volume(
             Volume(case.hu, case.affine), model, EngineSettings(threshold=THRESHOLD, risk_overlap=RISK_MAP_OVERLAP)
         )
-        found = np.asarray(scores.probability > THRESHOLD)
+        detection = None
+        if detection_threshold is not None:
+            detection = Detection.of_node(detection_threshold, float(np.prod(case.spacing_mm)))
+        found = predicted_mask(scores.probability, THRESHOLD, detection)
         assert scores.fine_risk is not None
         risk = scores.fine_risk.to_map(case.hu.shape)
         panels.append(PanelCase(case.name, case.hu, case.spacing_mm, case.truth, {"GLIA-Net": found}))
         risks.append(RiskCase(case.name, case.hu, case.spacing_mm, risk, case.truth, found))
-        failures.extend(find_failures(case.name, case.hu, case.spacing_mm, case.truth, scores.probability))
+        failures.extend(
+            find_failures(case.name, case.hu, case.spacing_mm, case.truth, scores.probability, detection)
+        )
         advance(case.name, number)
     folder.mkdir(parents=True, exist_ok=True)
     draw_segmentation_panels(folder / "segmentation.png", panels)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.figures.segmentation_panels import PanelCase, draw_segmentation_panels
-from training.metrics.targets import Target, match_targets
+from training.metrics.targets import Detection, Target, match_targets, predicted_mask
 from training.metrics.voxels import THRESHOLD
 
 MOST_OF_A_KIND = 4
@@ -29,10 +29,11 @@ def find_failures(
     spacing_mm: tuple[float, float, float],
     truth: NDArray[np.bool_],
     probability: NDArray[np.floating],
+    detection: Detection | None = None,
 ) -> list[Failure]:
-    """Those of one case, (D, H, W) each, by the paper's rule for matching targets (page 9)."""
-    found = np.asarray(probability > THRESHOLD)
-    matches = match_targets(truth, probability, THRESHOLD)
+    """Those of one case, (D, H, W) each, by the paper's rule for matching targets (page 9); of what the node shows."""
+    found = predicted_mask(probability, THRESHOLD, detection)
+    matches = match_targets(truth, probability, THRESHOLD, detection)
     voxel_mm3 = float(np.prod(spacing_mm))
 
     def failure(target: Target, missed: bool) -> Failure:

@@ -1,13 +1,13 @@
 """Everything that is counted in one case."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from training.metrics.surface import hausdorff_95_mm
-from training.metrics.targets import TargetMatches, keep_detected, match_targets
+from training.metrics.targets import Detection, TargetMatches, match_targets, predicted_mask
 from training.metrics.voxels import THRESHOLD, VoxelCounts, VoxelHistograms, count_voxels
 
 FROC_THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
@@ -96,30 +96,36 @@ def score_case(
 
     detection_threshold: where given, what is predicted are the components above 0.5 that have enough voxels above it,
     as the node shows them, and the free-response curve varies it from 0.5 on. Histograms, and with them AUC and AP,
-    are always of all voxels. Memory: two masks of the volume, and the part of it that holds any score above 0.05.
+    are always of all voxels. Memory: two masks of the volume, and the part of it that holds any score above 0.05, in
+    numbers of four bytes where its components are told apart.
     """
     if truth.shape != probability.shape:
         raise ValueError(f"truth has shape {truth.shape}, prediction {probability.shape}")
+    detection = None
+    if detection_threshold is not None:
+        detection = Detection.of_node(detection_threshold, float(np.prod(spacing_mm)))
     counts, histograms = count_voxels(truth, probability)
-    if detection_threshold is None:
-        found = probability > THRESHOLD
-        targets = match_targets(truth, probability, THRESHOLD)
-        curve = [match_targets(truth, probability, level) for level in FROC_THRESHOLDS]
-    else:
-        found = keep_detected(probability > THRESHOLD, probability > detection_threshold)
-        counts = VoxelCounts.of(truth, found)
-        targets = match_targets(truth, probability, THRESHOLD, detection_threshold)
-        curve = [match_targets(truth, probability, min(level, THRESHOLD), level) for level in FROC_THRESHOLDS]
+    found = predicted_mask(probability, THRESHOLD, detection)
     return CaseScore(
         name=name,
         institution=institution,
         spacing_mm=spacing_mm,
-        voxels=counts,
+        voxels=counts if detection is None else VoxelCounts.of(truth, found),
         histograms=histograms,
         hd95_mm=hausdorff_95_mm(truth, found, spacing_mm),
-        targets=targets,
-        froc=tuple((matches.tp, matches.fp) for matches in curve),
+        targets=match_targets(truth, probability, THRESHOLD, detection),
+        froc=tuple(_at_level(truth, probability, level, detection) for level in FROC_THRESHOLDS),
     )
+
+
+def _at_level(
+    truth: NDArray[np.bool_], probability: NDArray[np.floating], level: float, detection: Detection | None
+) -> tuple[int, int]:
+    """True and false positives of one point of the free-response curve."""
+    if detection is not None:
+        detection = replace(detection, threshold=level)
+    matches = match_targets(truth, probability, level if detection is None else min(level, THRESHOLD), detection)
+    return matches.tp, matches.fp
 
 
 def size_class(diameter_mm: float) -> int:

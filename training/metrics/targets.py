@@ -6,11 +6,13 @@
 """
 
 from dataclasses import dataclass
+from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from glianet.lesions import LesionSettings
 from training.metrics.boxes import box_of, grown
 
 CLOSING_VOXELS = 7
@@ -69,33 +71,40 @@ class TargetMatches:
         return sum(not target.matched for target in self.predicted)
 
 
-def match_targets(
-    truth: Mask, probability: NDArray[np.floating], threshold: float, detection_threshold: float | None = None
-) -> TargetMatches:
-    """Targets of truth (D, H, W) and of what probability (D, H, W) predicts above the threshold.
+@dataclass(frozen=True)
+class Detection:
+    """How the node decides whether it shows a component: where at least `least_voxels` of it are above `threshold`."""
 
-    detection_threshold: where given, as for `keep_detected`.
-    """
-    mask = probability > threshold
-    if detection_threshold is not None:
-        mask = keep_detected(mask, probability > detection_threshold)
+    threshold: float
+    least_voxels: int
+
+    @classmethod
+    def of_node(cls, threshold: float, voxel_mm3: float) -> "Detection":
+        """With the node's default sizes, in voxels of this volume."""
+        sizes = LesionSettings()
+        return cls(threshold, max(sizes.minimum_voxels, ceil(sizes.minimum_volume_mm3 / voxel_mm3)))
+
+
+def match_targets(
+    truth: Mask, probability: NDArray[np.floating], threshold: float, detection: Detection | None = None
+) -> TargetMatches:
+    """Targets of truth (D, H, W) and of what is predicted in probability (D, H, W), see `predicted_mask`."""
+    mask = predicted_mask(probability, threshold, detection)
     return match(find_targets(truth), find_targets(close_prediction(mask), probability))
 
 
-def keep_detected(mask: Mask, certain: Mask) -> Mask:
-    """The 26-connected components of mask (D, H, W) of which more than 10 voxels are certain, as the node shows them.
-
-    The node does not close components before, and drops those of which less than 5 mm3 are certain too.
-    """
-    box = box_of(mask)
-    if box is None:
-        return mask
-    labels, count = ndimage.label(mask[box], _NEIGHBOURS)
-    kept = np.bincount(labels[certain[box]], minlength=count + 1) > MOST_VOXELS_DROPPED
-    kept[0] = False
-    detected = np.zeros_like(mask)
-    detected[box] = kept[labels]
-    return detected
+def predicted_mask(probability: NDArray[np.floating], threshold: float, detection: Detection | None = None) -> Mask:
+    """The voxels of (D, H, W) above the threshold; with `detection`, only those of components that the node shows."""
+    above = np.asarray(probability > threshold)
+    box = box_of(above)
+    if detection is None or box is None:
+        return above
+    labels, count = ndimage.label(above[box], _NEIGHBOURS)
+    certain = labels[probability[box] > detection.threshold]
+    shown = np.bincount(certain, minlength=count + 1) >= detection.least_voxels
+    shown[0] = False
+    above[box] = shown[labels]
+    return above
 
 
 def match(true: list[Target], predicted: list[Target]) -> TargetMatches:

@@ -27,6 +27,9 @@ class VoxelCounts:
     fn: int
     tn: int
 
+    def __add__(self, other: "VoxelCounts") -> "VoxelCounts":
+        return VoxelCounts(self.tp + other.tp, self.fp + other.fp, self.fn + other.fn, self.tn + other.tn)
+
     @classmethod
     def of(cls, truth: NDArray[np.bool_], found: NDArray[np.bool_]) -> "VoxelCounts":
         """Of two masks of the same shape."""
@@ -71,16 +74,14 @@ def count_voxels(
 
     Raises ValueError where a probability is no number from 0 to 1.
     """
-    counts, histograms = np.zeros(4, np.int64), VoxelHistograms(*np.zeros((2, len(CURVE_THRESHOLDS) + 1), np.int64))
+    counts = VoxelCounts(0, 0, 0, 0)
+    histograms = VoxelHistograms(*np.zeros((2, len(CURVE_THRESHOLDS) + 1), np.int64))
     for true, score in _slabs(truth, probability):
         if not (score.min() >= 0 and score.max() <= 1):  # also where one is not a number
             raise ValueError("probabilities are not all numbers from 0 to 1")
-        found = score > threshold
-        tp, positives, true_voxels = int((true & found).sum()), int(found.sum()), int(true.sum())
-        counts += (tp, positives - tp, true_voxels - tp, true.size - positives - true_voxels + tp)
+        counts += VoxelCounts.of(true, score > threshold)
         histograms += VoxelHistograms(_histogram(score[true]), _histogram(score[~true]))
-    tp, fp, fn, tn = (int(count) for count in counts)
-    return VoxelCounts(tp, fp, fn, tn), histograms
+    return counts, histograms
 
 
 def ratio(part: float, whole: float) -> float | None:

@@ -95,8 +95,14 @@ def _check_cases(results: RunResults) -> None:
 
 def _check_runs(results: Sequence[RunResults]) -> None:
     """results: of one data set."""
-    first, seen = results[0], set()
+    first, seen, detection = results[0], set(), dict[str, object]()
     for one in results:
+        threshold = one.made.get("detection_threshold")
+        if detection.setdefault(one.model, threshold) != threshold:
+            raise ReportError(
+                f"{_name(one)}: its detection threshold is {threshold}, that of another run {detection[one.model]}; "
+                "they are no runs of one model: name the models apart"
+            )
         if (one.model, one.run) in seen:
             raise ReportError(f"{_name(one)}: two files hold this run; give it once, or name the runs apart")
         seen.add((one.model, one.run))

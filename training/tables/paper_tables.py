@@ -120,8 +120,8 @@ def _froc(dataset: DatasetEstimates) -> Table:
     )
     headings = [f"{model.model}: {name}" for model in dataset.models for name in ("recall, %", "FPs per case")]
     caption = (
-        "Target-wise recall and false positives a case, by the threshold that a voxel's score must exceed; the mean of "
-        "several runs."
+        "Target-wise recall and false positives a case, by the threshold that a voxel's score must exceed (from 0.5 on "
+        "the detection threshold, in runs that have one); the mean of several runs."
     )
     return Table(f"Free-response curve: {dataset.dataset}", caption, ("Threshold", *headings), 1, rows)
 

@@ -34,7 +34,7 @@ def write_report(results: Sequence[RunResults], html: Path | None, markdown: Pat
 def _curves(dataset: DatasetEstimates) -> Picture:
     caption = (
         f"Curves on {dataset.dataset}; of several runs the mean at each threshold. Free response: a dot for each "
-        "threshold of the table above, a ring at 0.5."
+        "threshold of the table above, a ring at the figures of the other tables."
     )
     names = ", ".join(model.model for model in dataset.models)
     words = f"ROC, precision-recall and free-response curves of {names} on {dataset.dataset}; figures are in the tables"

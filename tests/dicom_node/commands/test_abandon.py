@@ -5,9 +5,11 @@ import json
 import pytest
 from pydicom import dcmread
 
+from storage.outbox import claim_delivery, stored
 from storage.states import SeriesState
 from tests.dicom_node.commands.called_node import Site
 from tests.support.head_series import HeadSeries
+from tests.support.pipeline import LEASE
 from tests.support.results import texts_of
 
 BECAUSE = ("--because", "the graphics card is broken")
@@ -47,6 +49,20 @@ def test_status_says_who_was_given_up(site: Site, delivering: HeadSeries) -> Non
     assert "to pacs: 0 pending, 0 delivered, 0 failed, 1 withdrawn" in lines
 
 
+def test_who_took_the_results_has_them_though_it_never_said_that_it_keeps_them(
+    site: Site, delivering: HeadSeries
+) -> None:
+    site.pipeline.clock.advance(3600)
+    delivery = claim_delivery(site.pipeline.db, "pacs", "router:1:pacs", site.pipeline.clock(), LEASE)
+    assert delivery is not None
+    stored(site.pipeline.db, delivery, [{"status": "0x0000"}], site.pipeline.clock())
+    result = site.run("abandon", "--destination", "pacs", *BECAUSE)
+    assert result.stdout == f"abandoned: {delivering.uid} to pacs; the series is done\n"
+    assert "    given up for pacs" in site.run("status").stdout.splitlines()
+    (series,) = json.loads(site.run("status", "--json").stdout)["series"]
+    assert series["given_up"] == ["pacs"]
+
+
 def test_a_name_that_was_mistyped(site: Site, delivering: HeadSeries) -> None:
     for arguments in (["--destination", "pasc"], [delivering.uid, "--destination", "pasc"]):
         result = site.run("abandon", *arguments, *BECAUSE)
@@ -77,9 +93,10 @@ def test_a_trial(site: Site, failed: HeadSeries) -> None:
 
 def test_for_a_program(site: Site, delivering: HeadSeries) -> None:
     result = site.run("abandon", delivering.uid, "--destination", "pacs", *BECAUSE, "--json")
+    nobody = {"nobody_has_results": True}
     assert json.loads(result.stdout) == {
         "dry_run": False,
-        "abandoned": [{"series_instance_uid": delivering.uid, "destinations": ["pacs"], "state": "DONE"}],
+        "abandoned": [{"series_instance_uid": delivering.uid, "destinations": ["pacs"], "state": "DONE"} | nobody],
     }
 
 

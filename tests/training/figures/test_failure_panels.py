@@ -12,6 +12,7 @@ from glianet.weights_file import DEFAULT_WEIGHTS
 from training.evaluate_cases import EvaluationCase
 from training.figures.draw_cases import draw_cases
 from training.figures.failure_panels import draw_failures, find_failures
+from training.metrics.targets import Detection
 
 SPACING_MM = (2.0, 1.0, 1.0)
 SHAPE = (40, 60, 60)
@@ -32,6 +33,14 @@ def test_a_missed_target_and_a_false_finding_are_told_apart_and_measured() -> No
     assert failures[0].diameter_mm == pytest.approx((6 * volume / np.pi) ** (1 / 3))
     assert failures[0].panel.name == f"case\nmissed, {failures[0].diameter_mm:.1f} mm"
     assert find_failures("case", np.zeros(SHAPE, np.int16), SPACING_MM, seen, seen * 0.9) == []
+
+
+def test_what_the_node_does_not_show_is_no_false_finding() -> None:
+    seen, false = _ball((10, 15, 15), 5), _ball((30, 20, 45), 3)
+    arguments = ("case", np.zeros(SHAPE, np.int16), SPACING_MM, seen, seen * 0.9 + false * 0.6)
+    (failure,) = find_failures(*arguments)
+    assert not failure.missed
+    assert find_failures(*arguments, Detection(0.8, 11)) == []
 
 
 def test_nothing_is_drawn_where_nothing_was_wrong(tmp_path: Path) -> None:

@@ -3,6 +3,9 @@
 import numpy as np
 import pytest
 
+from glianet.lesions import LesionSettings, find_lesions
+from glianet.scores import RiskGrid, Scores
+from glianet.volume import Volume
 from training.metrics.boxes import box_of, grown
 from training.metrics.case_score import FROC_THRESHOLDS, score_case, size_class
 from training.metrics.curves import precision_recall_curve, roc_curve
@@ -10,12 +13,13 @@ from training.metrics.intervals import over_cases, over_runs
 from training.metrics.summary import by_institution, froc_points, summarise
 from training.metrics.surface import hausdorff_95_mm
 from training.metrics.targets import (
+    Detection,
     Target,
     close_prediction,
     find_targets,
-    keep_detected,
     match,
     match_targets,
+    predicted_mask,
 )
 from training.metrics.voxels import VoxelCounts, VoxelHistograms, count_voxels
 
@@ -119,30 +123,45 @@ def test_the_closing_is_that_of_scipy_with_nothing_outside() -> None:
     np.testing.assert_array_equal(close_prediction(mask), ndimage.binary_closing(mask, np.ones((7, 7, 7))))
 
 
-def _three_candidates() -> tuple[np.ndarray, np.ndarray]:
-    """Truth, a bar of 40 voxels, and probabilities: of 44 voxels around it 12 are certain, of 60 elsewhere 10 are."""
+def _candidates() -> tuple[np.ndarray, np.ndarray]:
+    """Truth, a bar of 40 voxels, and probabilities: of 44 voxels around it 20 are certain, of 60 elsewhere 19 are."""
     shape = (12, 12, 40)
     truth = _box(shape, (4, 6), (4, 6), (4, 14))
     probability = np.zeros(shape)
     probability[4:6, 4:6, 4:15] = 0.6
-    probability[4:6, 4:6, 4:7] = 0.9
+    probability[4:6, 4:6, 4:9] = 0.9
     probability[4:6, 4:6, 22:37] = 0.7
-    probability[4:6, 4, 22:27] = 0.9
+    probability[4:6, 4, 22:31] = 0.9
+    probability[4, 5, 36] = 0.9
     return truth, probability
 
 
-def test_a_prediction_counts_whole_where_more_than_ten_voxels_are_certain() -> None:
-    truth, probability = _three_candidates()
+def test_a_prediction_counts_whole_where_the_node_shows_it() -> None:
+    """5 mm3 are 20 voxels of 0.25 mm3; of large voxels 11 are needed."""
+    truth, probability = _candidates()
+    node = Detection.of_node(0.8, 0.25)
+    assert (node.least_voxels, Detection.of_node(0.8, 1.0).least_voxels) == (20, 11)
     assert [target.voxels for target in match_targets(truth, probability, 0.5).predicted] == [44, 60]
-    matches = match_targets(truth, probability, 0.5, 0.8)
+    matches = match_targets(truth, probability, 0.5, node)
     assert [target.voxels for target in matches.predicted] == [44] and (matches.tp, matches.fp) == (1, 0)
-    assert match_targets(truth, probability, 0.5, 0.9).predicted == ()  # none is strictly above
-    empty = np.zeros((3, 3, 3), bool)
-    assert not keep_detected(empty, empty).any()
+    assert match_targets(truth, probability, 0.5, Detection(0.8, 19)).fp == 1
+    assert match_targets(truth, probability, 0.5, Detection(0.9, 1)).predicted == ()  # none is strictly above
+    assert not predicted_mask(np.zeros((3, 3, 3)), 0.5, node).any()
+
+
+def test_what_counts_as_shown_is_what_the_node_finds() -> None:
+    truth, probability = _candidates()
+    affine = np.diag([0.5, 0.5, 1.0, 1.0])
+    risk = RiskGrid(np.zeros((1, 1, 1), np.float32), ((0,), (0,), (0,)))
+    scores = Scores(probability.astype(np.float32), risk, None, 48, True, None, 1, 0)
+    for threshold in (0.5, 0.65, 0.8):
+        findings = find_lesions(scores, Volume(np.zeros(truth.shape, np.int16), affine), LesionSettings(0.5, threshold))
+        shown = predicted_mask(probability, 0.5, Detection.of_node(threshold, 0.25))
+        np.testing.assert_array_equal(shown, findings.labels > 0)
 
 
 def test_a_case_scored_with_a_detection_threshold_counts_what_the_node_shows() -> None:
-    truth, probability = _three_candidates()
+    truth, probability = _candidates()
     plain, shown = (score_case(truth, probability, SPACING_MM, detection_threshold=level) for level in (None, 0.8))
     assert (plain.targets.fp, shown.targets.fp) == (1, 0)
     assert (plain.voxels.tp, plain.voxels.fp, plain.voxels.fn) == (40, 64, 0)

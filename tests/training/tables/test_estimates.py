@@ -66,3 +66,11 @@ def test_refused() -> None:
     with pytest.raises(ReportError, match="not scored on the same truth: they differ in a"):
         estimate_models([_run(5), other_truth])
     assert len(estimate_models([_run(5), replace(other_truth, dataset="other")])) == 2
+
+
+def test_runs_that_were_counted_in_different_ways_are_no_runs_of_one_model() -> None:
+    shown = replace(_run(10, "2"), made={"detection_threshold": 0.8})
+    with pytest.raises(ReportError, match="detection threshold is 0.8, that of another run None"):
+        estimate_models([_run(5), shown])
+    (dataset,) = estimate_models([_run(5), replace(shown, model="m, as the node shows it")])
+    assert len(dataset.models) == 2

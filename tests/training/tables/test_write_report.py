@@ -141,7 +141,7 @@ def test_curves_go_through_the_figures() -> None:
     roc, precision_recall, froc = draw_curves(dataset).axes
     assert (0.0, 1.0) in list(map(tuple, roc.lines[0].get_xydata().tolist()))  # all true voxels above all others
     assert (1.0, 1.0) in list(map(tuple, precision_recall.lines[0].get_xydata().tolist()))
-    assert froc.lines[1].get_xydata().tolist() == [[2.0, 0.5]]  # the ring: 0.5 is the sixth of the thresholds
+    assert froc.lines[1].get_xydata().tolist() == [[1.0, 0.5]]  # the ring: the figures of the tables
 
 
 def test_a_set_without_aneurysms_has_empty_curves(tmp_path: Path) -> None:
