@@ -4,6 +4,7 @@ import socket
 import ssl
 import threading
 import time
+import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
@@ -19,11 +20,12 @@ from dicom_node.errors import NodeError
 from dicom_node.implementation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from dicom_node.message_guard import LARGEST_INFORMATION, Limits, guard_messages
 from dicom_node.network_library import configure_pynetdicom
-from dicom_node.pdu_length import bound_pdus
+from dicom_node.pdu_length import SMALLEST_PDU, bound_pdus
 from dicom_node.tls import ANY_NAME, TlsClient, client_context, explain
-from dicom_node.transport import hang_up, limit_silence, read_in_bulk
+from dicom_node.transport import hang_up_after, limit_silence, read_in_bulk
 
 MAXIMUM_CONTEXTS = 128  # PS3.8 section 9.3.2.2: odd context IDs from 1 to 255
+_END_WITHIN_S = 5.0  # how long a peer has to take the rest and the A-ABORT
 _LOOK_S = 0.05  # how often it is seen whether the peer has ended the association
 _MAXIMUM_PDU_BYTES = 131072  # what the peer may send to us; our answers are small
 
@@ -94,28 +96,10 @@ def associate(
     try:
         yield association
     except BaseException:
-        with _hung_up_after(peer.dimse_timeout_s, association):
-            association.abort()
+        association.abort()
         raise
     if association.is_established:
-        with _hung_up_after(2 * peer.dimse_timeout_s, association):  # the library aborts what is not released
-            association.release()
-
-
-@contextmanager
-def _hung_up_after(seconds: float, association: Association) -> Iterator[None]:
-    """The block may wait for a peer that reads slowly, or goes on sending: no longer than this."""
-    connection = association.dul.socket
-    if connection is None or connection.socket is None:
-        yield
-        return
-    timer = threading.Timer(seconds, hang_up, [connection.socket])
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
+        association.release()
 
 
 def unexpected(peer: Peer, error: Exception) -> AssociationFailed:
@@ -123,7 +107,8 @@ def unexpected(peer: Peer, error: Exception) -> AssociationFailed:
 
     A peer must not be able to stop the process that serves all others.
     """
-    log.error("unexpected error in an association", peer=describe(peer), exc_info=error)
+    where = "".join(traceback.format_tb(error.__traceback__))  # without its message, which may be the peer's words
+    log.error("unexpected error in an association", peer=describe(peer), error=type(error).__name__, where=where)
     what = f"unexpected {type(error).__name__} while talking to the peer"
     return AssociationFailed(peer, what, "the node's log says where; it is a defect of the node")
 
@@ -183,15 +168,17 @@ def _connect(
                 evt_handlers=[
                     (evt.EVT_CONN_OPEN, opened.append),
                     (evt.EVT_CONN_OPEN, _guard, [peer.dimse_timeout_s]),
+                    (evt.EVT_ABORTED, hang_up_after, [min(_END_WITHIN_S, peer.dimse_timeout_s)]),
                 ],
                 tls_args=tls,
             )
             if association.is_established:
                 _check_answer(peer, association)
         except Exception as error:
+            if isinstance(error, OSError) and not opened:  # such as no IPv6 here: another address may do
+                continue
             for event in opened:
-                with _hung_up_after(peer.dimse_timeout_s, event.assoc):
-                    event.assoc.abort()
+                event.assoc.abort()
             if isinstance(error, NodeError):
                 raise
             raise _not_understood(peer, f"it cannot be read ({type(error).__name__})") from error
@@ -205,7 +192,7 @@ def _connect(
 def _check_answer(peer: Peer, association: Association) -> None:
     """An A-ASSOCIATE-AC (PS3.8 section 9.3.3) as the standard has it: the library relies on that without looking."""
     answer = association.acceptor.primitive
-    wrong = "" if answer is None else bound_pdus(answer)
+    wrong = "" if answer is None else bound_pdus(answer, SMALLEST_PDU)
     proposed = {one.context_id: one for one in association.requestor.requested_contexts}
     for one in association.accepted_contexts:
         chosen = [str(syntax) for syntax in one.transfer_syntax]

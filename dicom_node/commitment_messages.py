@@ -11,6 +11,7 @@ from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom.dimse_primitives import N_ACTION, N_EVENT_REPORT
 from pynetdicom.events import Event
 
+from dicom_node.commitment_items import count_items
 from dicom_node.errors import NodeError
 from dicom_node.identifiers import is_valid_uid
 
@@ -34,7 +35,6 @@ NOT_AUTHORISED = 0x0124
 RESOURCE_LIMITATION = 0x0213
 
 
-_ITEM_TAG = b"\xfe\xff\x00\xe0"  # (FFFE,E000) in little endian, which is all that is accepted
 _decoding = threading.Lock()  # of one message at a time: decoded, it takes many times its size in memory
 
 Reference = tuple[str, str]
@@ -94,6 +94,7 @@ def decode_request(event: Event) -> tuple[str, tuple[Reference, ...]]:
     _check_size(request.ActionInformation)
     try:
         with _decoding:
+            _check_items(request.ActionInformation, event)
             information = event.action_information
             transaction_uid = _uid(information.TransactionUID)
             references = _references(information.ReferencedSOPSequence)
@@ -115,6 +116,7 @@ def decode_report(event: Event) -> Report:
     _check_size(request.EventInformation)
     try:
         with _decoding:
+            _check_items(request.EventInformation, event)
             information = event.event_information
             return Report(
                 _uid(information.TransactionUID),
@@ -149,8 +151,12 @@ def _check_size(information: BytesIO | None) -> None:
         raise InvalidMessage(INVALID_ARGUMENT, "no information came with it")
     if information.getbuffer().nbytes > LARGEST_INFORMATION:
         raise InvalidMessage(RESOURCE_LIMITATION, f"more than {LARGEST_INFORMATION} bytes came with it")
-    data = information.getvalue()
-    if data.count(_ITEM_TAG) > len(data) / SMALLEST_ITEM:  # each takes as long to decode, whatever it holds
+
+
+def _check_items(information: BytesIO | None, event: Event) -> None:
+    data = b"" if information is None else information.getvalue()
+    implicit_vr = UID(event.context.transfer_syntax).is_implicit_VR
+    if count_items(data, implicit_vr=implicit_vr) > len(data) / SMALLEST_ITEM:
         raise InvalidMessage(INVALID_ARGUMENT, "more items came with it than instances can be referred to in its size")
 
 

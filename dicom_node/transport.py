@@ -4,21 +4,23 @@ import math
 import socket
 import ssl
 import struct
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 
 from pynetdicom import evt
 from pynetdicom.transport import AssociationSocket
 
-from dicom_node.request_check import check_request
+from dicom_node.request_check import check_answer, check_request
 
 LARGEST_PDU = 1024**2  # bytes; the largest value that receiver.maximum_pdu_bytes can have
 # Bytes; more than any association request takes: 128 presentation contexts with every transfer syntax there is take
 # 170 KiB.
 LARGEST_REQUEST = 256 * 1024
 HEADER_BYTES = 6  # of a PDU (PS3.8 section 9.3.1): type and length
+_REQUEST, _ANSWER = 0x01, 0x02  # types: A-ASSOCIATE-RQ, A-ASSOCIATE-AC
 TIMEVAL = struct.Struct("ll")  # seconds and microseconds of SO_RCVTIMEO and SO_SNDTIMEO
 
 
@@ -29,13 +31,13 @@ def read_in_bulk(connection: AssociationSocket, largest_pdu: int = LARGEST_PDU) 
     announces. A PDU of more than `largest_pdu` bytes now ends the connection.
     """
     if connection.socket is not None:
-        connection.recv = _Reader(connection.socket, largest_pdu)  # type: ignore[method-assign, assignment]
+        connection.recv = _Reader(connection.socket, largest_pdu, {_ANSWER: check_answer})  # type: ignore[method-assign, assignment]
 
 
 def read_request(connection: AssociationSocket) -> None:
     """The same before an association stands: a request that names too much ends the connection before it is decoded."""
     if connection.socket is not None:
-        reader = _Reader(connection.socket, LARGEST_REQUEST, check_request)
+        reader = _Reader(connection.socket, LARGEST_REQUEST, {_REQUEST: check_request})
         connection.recv = reader  # type: ignore[method-assign, assignment]
 
 
@@ -57,6 +59,15 @@ def limit_silence(connection: AssociationSocket, timeout_s: float) -> None:
             connection.socket.setsockopt(socket.SOL_SOCKET, option, timeval(timeout_s))
 
 
+def hang_up_after(event: evt.Event, seconds: float) -> None:
+    """For EVT_ABORTED: the library waits until all that is queued has been sent, and then for the peer to hang up."""
+    connection = event.assoc.dul.socket
+    if connection is not None and connection.socket is not None:
+        timer = threading.Timer(seconds, hang_up, [connection.socket])
+        timer.daemon = True
+        timer.start()
+
+
 def timeval(seconds: float) -> bytes:
     """A timeout as the kernel takes it."""
     whole, rest = divmod(seconds, 1)
@@ -66,18 +77,20 @@ def timeval(seconds: float) -> bytes:
 def hang_up(connection: socket.socket) -> None:
     """End the connection from another thread than its own, which may be reading, and sees the end."""
     with suppress(OSError):  # it has ended meanwhile
-        connection.shutdown(socket.SHUT_RDWR)
+        # Not that of TLS, which first forgets its keys: what another thread is sending would go out as it is.
+        socket.socket.shutdown(connection, socket.SHUT_RDWR)
 
 
 class _Reader:
-    """Stands for `AssociationSocket.recv`. heard: whether anything has come; check: looks at what follows a header."""
+    """Stands for `AssociationSocket.recv`. heard: whether anything has come; checks: what looks at a PDU of a type."""
 
     def __init__(
-        self, peer: socket.socket, largest_pdu: int, check: Callable[[bytearray], None] = lambda _body: None
+        self, peer: socket.socket, largest_pdu: int, checks: Mapping[int, Callable[[bytearray], None]]
     ) -> None:
         self._peer = peer
         self._largest_pdu = largest_pdu
-        self._check = check
+        self._checks = checks
+        self._type = 0
         self.heard = False
 
     def __call__(self, wanted: int) -> bytearray:
@@ -90,8 +103,9 @@ class _Reader:
         if wanted > self._largest_pdu:
             raise OSError(f"the peer announced a PDU of {wanted} bytes; {self._largest_pdu} are the most")
         received = self._receive(wanted)
-        if wanted > HEADER_BYTES:
-            self._check(received)
+        if wanted > HEADER_BYTES and self._type in self._checks:
+            self._checks[self._type](received)
+        self._type = received[0] if wanted == HEADER_BYTES and received else 0
         return received
 
     def _receive(self, wanted: int) -> bytearray:

@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 
 from pydicom import Dataset, dcmread
@@ -68,6 +69,6 @@ def _dates(value: str) -> Iterator[str]:
     """The orders in which a date is written; a year may have two digits, and day and month one."""
     if found := _DATE.fullmatch(value):
         year, month, day = found.groups()
-        for y in (year, year[2:]):
-            for m, d in ((month, day), (str(int(month)), str(int(day)))):
-                yield from (y + m + d, d + m + y, m + d + y)
+        ways = (year, year[2:]), (month, str(int(month))), (day, str(int(day)))
+        for y, m, d in product(*ways):
+            yield from (y + m + d, d + m + y, m + d + y)

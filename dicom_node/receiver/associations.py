@@ -17,7 +17,7 @@ from pynetdicom.presentation import PresentationContext
 
 from dicom_node.clock import Clock
 from dicom_node.network_library import VERIFICATION
-from dicom_node.pdu_length import bound_pdus
+from dicom_node.pdu_length import SMALLEST_PDU_OF_ANSWERS, bound_pdus
 from dicom_node.receiver.contexts import STORAGE_SOP_CLASSES
 from dicom_node.receiver.gate import Gate
 from dicom_node.receiver.registrar import AuditNote, Registrar
@@ -107,7 +107,7 @@ class AssociationBook:
             caller = Caller(str(request.calling_ae_title), association.requestor.address, certificate)
             objection = why_refused(caller, self._welcome.calling_ae_titles, self._welcome.remotes)
             if objection is None:
-                objection, reason = bound_pdus(request) or None, _NO_REASON
+                objection, reason = bound_pdus(request, SMALLEST_PDU_OF_ANSWERS) or None, _NO_REASON
         except Exception as error:
             log.exception("a caller cannot be judged; it is rejected")
             objection = f"it cannot be judged ({type(error).__name__})"

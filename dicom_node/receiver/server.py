@@ -29,7 +29,7 @@ from dicom_node.receiver.reconcile import reconcile
 from dicom_node.receiver.registrar import Registrar
 from dicom_node.receiver.store import SUCCESS, Intake, store_instance
 from dicom_node.settings import ReceiverSettings, Settings
-from dicom_node.transport import limit_silence, read_in_bulk, read_request
+from dicom_node.transport import hang_up_after, limit_silence, read_in_bulk, read_request
 from storage.database import open_database
 from storage.durable import ensure_folder, remove_temporary_files
 from storage.spool import Spool
@@ -169,6 +169,7 @@ def _handlers(
         (evt.EVT_CONN_OPEN, Newcomers(max(1, receiver.maximum_associations // 2)).opened),
         (evt.EVT_REQUESTED, _requested),
         (evt.EVT_ACCEPTED, _accepted, [receiver.network_timeout_s]),
+        (evt.EVT_ABORTED, hang_up_after, [CLOSE_WITHIN_S]),
         (evt.EVT_C_ECHO, _echo, [intake.associations]),
         (evt.EVT_C_STORE, store_instance, [intake]),
         *intake.associations.handlers,

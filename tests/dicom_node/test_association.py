@@ -1,5 +1,6 @@
 """Opening associations: every way to fail is told apart."""
 
+import errno
 import socket
 import struct
 import threading
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, SegmentationStorage
 
+from dicom_node import association
 from dicom_node.association import AssociationFailed, accepted_contexts, associate
 from dicom_node.delivery import echo
 from dicom_node.network_library import VERIFICATION
@@ -32,9 +34,9 @@ def failure(peer: RemoteNode, own: str = "GLIANET") -> AssociationFailed:
 def test_accepted_contexts_are_exactly_those_proposed_and_supported() -> None:
     with running_archive([SegmentationStorage]) as archive:
         proposed = [*SEG, (SegmentationStorage, ImplicitVRLittleEndian)]
-        with associate(RemoteNode("ARCHIVE", "127.0.0.1", archive.port), "GLIANET", proposed) as association:
-            assert accepted_contexts(association) == set(SEG)
-        assert association.is_released
+        with associate(RemoteNode("ARCHIVE", "127.0.0.1", archive.port), "GLIANET", proposed) as opened:
+            assert accepted_contexts(opened) == set(SEG)
+        assert opened.is_released
 
 
 def test_nobody_listens() -> None:
@@ -55,9 +57,9 @@ def test_unknown_host_name() -> None:
 def test_host_name_with_addresses_that_nobody_listens_on() -> None:
     with (
         running_archive([SegmentationStorage]) as archive,
-        associate(RemoteNode("ARCHIVE", "localhost", archive.port), "GLIANET", SEG) as association,
+        associate(RemoteNode("ARCHIVE", "localhost", archive.port), "GLIANET", SEG) as opened,
     ):
-        assert association.is_established
+        assert opened.is_established
 
 
 def test_rejections_carry_the_standards_reason() -> None:
@@ -152,7 +154,8 @@ ACCEPTED = context(1, 0, ExplicitVRLittleEndian)
         (acceptance(6, ACCEPTED), "it takes PDUs of 6 bytes at most"),
         (acceptance(4095, ACCEPTED), "it takes PDUs of 4095 bytes at most; 4096 are the least"),
         (acceptance(16384, context(1, 0, None)), "transfer syntax that was not proposed"),
-        (acceptance(16384, context(1, 0, "")), ""),
+        (acceptance(16384, context(1, 0, "")), "transfer syntax that was not proposed"),
+        (acceptance(16384, *[ACCEPTED] * 129), "no valid answer"),
         (acceptance(16384, context(1, 0, ImplicitVRLittleEndian)), "transfer syntax that was not proposed"),
         (acceptance(16384), "refused: Segmentation Storage in Explicit VR Little Endian"),
         (acceptance(16384, context(1, 3, None)), "refused: Segmentation Storage in Explicit VR Little Endian"),
@@ -167,18 +170,35 @@ def test_an_answer_that_is_not_as_the_standard_has_it_is_a_failure_like_others(a
     assert error.retry_helps
 
 
-@pytest.mark.parametrize(("stated", "used"), [(0, LARGEST_SENT), (4096, 4096), (0xFFFFFFFF, LARGEST_SENT)])
+@pytest.mark.parametrize(("stated", "used"), [(0, LARGEST_SENT), (4097, 4096), (0xFFFFFFFF, LARGEST_SENT)])
 def test_a_peer_that_takes_any_length_gets_pieces_that_can_be_waited_for(stated: int, used: int) -> None:
     with (
         answering(acceptance(stated, ACCEPTED), stays=True) as peer,
-        associate(peer, "GLIANET", SEG) as association,
+        associate(peer, "GLIANET", SEG) as opened,
     ):
-        assert association.dimse.maximum_pdu_size == used
+        assert opened.dimse.maximum_pdu_size == used
 
 
-def test_a_peer_that_reads_a_little_at_a_time_is_not_waited_for(tmp_path: Path) -> None:
-    """It never stops reading, so that no single wait is long; and it never says goodbye."""
+@pytest.mark.parametrize("most", [0, 4096], ids=["one large PDU", "PDUs that are each in time"])
+def test_a_peer_that_reads_a_little_at_a_time_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    """It never stops reading, so that no single wait is long, and 8 MB would take it 80 s; it never says goodbye."""
+    monkeypatch.setattr(association, "_END_WITHIN_S", 0.5)
     file = write_ct(tmp_path, make_ct(1, size=2000))
+    with trickling(acceptance(most, context(1, 0, ExplicitVRLittleEndian))) as port:
+        peer = RemoteNode("ARCHIVE", "127.0.0.1", port, dimse_timeout_s=0.5)
+        began = time.monotonic()
+        with pytest.raises(ZeroDivisionError), associate(peer, "GLIANET", [context_of(file)]) as opened:
+            assert store_file(opened, file, 0).status is None
+            raise ZeroDivisionError
+        assert time.monotonic() - began < DEADLINE_S
+        assert not opened.is_established
+
+
+@contextmanager
+def trickling(answer: bytes) -> Iterator[int]:
+    """A peer that answers so, and reads 100 kB a second as long as the block."""
     ended = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -187,32 +207,42 @@ def test_a_peer_that_reads_a_little_at_a_time_is_not_waited_for(tmp_path: Path) 
             connection, _ = listener.accept()
             with connection:
                 connection.recv(100_000)
-                connection.sendall(acceptance(0, context(1, 0, ExplicitVRLittleEndian)))
+                connection.sendall(answer)
                 while not ended.wait(0.02):
                     connection.recv(2000)
 
-        thread = threading.Thread(target=serve)
-        thread.start()
-        peer = RemoteNode("ARCHIVE", "127.0.0.1", listener.getsockname()[1], dimse_timeout_s=0.5)
-        began = time.monotonic()
-        with pytest.raises(ZeroDivisionError), associate(peer, "GLIANET", [context_of(file)]) as association:
-            assert store_file(association, file, 0).status is None
-            raise ZeroDivisionError
-        assert time.monotonic() - began < DEADLINE_S
-        assert not association.is_established
-        ended.set()
-        thread.join(DEADLINE_S)
+        threading.Thread(target=serve, daemon=True).start()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            ended.set()
+
+
+def test_an_address_that_this_machine_cannot_use_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as one of IPv6 where the kernel has none."""
+    with running_archive([SegmentationStorage]) as archive:
+        monkeypatch.setattr(association, "_addresses", lambda _peer: ["::1", "127.0.0.1"])
+        real = socket.socket
+
+        def without_ipv6(family: int = -1, *arguments: int, **more: object) -> socket.socket:
+            if family == socket.AF_INET6:
+                raise OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")
+            return real(family, *arguments, **more)  # type: ignore[arg-type]
+
+        monkeypatch.setattr("pynetdicom.transport.socket.socket", without_ipv6)
+        with associate(RemoteNode("ARCHIVE", "localhost", archive.port), "GLIANET", SEG) as opened:
+            assert opened.is_established
 
 
 def test_an_error_in_the_block_aborts_the_association() -> None:
     with (
         running_archive([SegmentationStorage]) as archive,
         pytest.raises(ZeroDivisionError),
-        associate(RemoteNode("ARCHIVE", "127.0.0.1", archive.port), "GLIANET", SEG) as association,
+        associate(RemoteNode("ARCHIVE", "127.0.0.1", archive.port), "GLIANET", SEG) as opened,
     ):
         raise ZeroDivisionError
-    assert not association.is_established
-    assert not association.is_released
+    assert not opened.is_established
+    assert not opened.is_released
 
 
 def test_echo_tells_what_it_saw() -> None:

@@ -7,7 +7,7 @@ from pydicom.uid import AllTransferSyntaxes, CTImageStorage
 from pynetdicom.pdu import A_ASSOCIATE_RQ
 from pynetdicom.presentation import AllStoragePresentationContexts
 
-from dicom_node.request_check import RequestTooLarge, check_request
+from dicom_node.request_check import RequestTooLarge, check_answer, check_request
 
 HEADER_BYTES = 6
 
@@ -58,10 +58,37 @@ def test_more_than_any_sender_needs_is_refused(data: bytes, what: str) -> None:
     assert refusal(data) == what
 
 
-def test_lengths_that_lie_are_left_to_the_decoder() -> None:
+CONTEXT_OF_MANY = item(0x20, b"\1\0\0\0" + item(0x40, b"1.2.840.10008.1.2") * 500)
+
+
+@pytest.mark.parametrize(
+    ("items", "what"),
+    [
+        (item(0x50, CONTEXT_OF_MANY), "an item of type 0x20 stands where none of that type may"),
+        (item(0x20, b"\1\0\0\0" + CONTEXT_OF_MANY), "an item of type 0x20 stands where none of that type may"),
+        (item(0x40, b"1.2.840.10008.1.2"), "an item of type 0x40 stands where none of that type may"),
+        (item(0x21, b"\1\0\0\0"), "an item of type 0x21 stands where none of that type may"),
+        (item(0x50, b"") * 2, "2 user information items; 1 are the most"),
+    ],
+)
+def test_items_where_the_standard_has_none_are_refused(items: bytes, what: str) -> None:
+    """The decoder takes them wherever they stand."""
+    assert refusal(bytes(HEADER_BYTES + 68) + items) == what
+
+
+def test_an_answer_has_contexts_of_its_own_type() -> None:
+    accepted = item(0x21, b"\1\0\0\0" + item(0x40, b"1.2.840.10008.1.2"))
+    check_answer(bytes(68) + accepted + item(0x50, item(0x51, bytes(4))))
+    for wrong in (accepted * 129, CONTEXT_OF_MANY, item(0x21, b"\1\0\0\0" + item(0x40, b"1.2") * 66)):
+        with pytest.raises(RequestTooLarge):
+            check_answer(bytes(68) + wrong)
+
+
+def test_lengths_that_lie_lead_nowhere() -> None:
+    """To the end and no further; what then stands in the wrong place is refused."""
     data = bytearray(request(2, 2))
     where = data.index(b"\x20\x00", HEADER_BYTES + 68)
     data[where + 2 : where + 4] = b"\xff\xff"
-    check_request(data[HEADER_BYTES:])
-    for body in (b"", bytes(67), bytes(70), b"\x20" * 5000):
+    assert "0x20 stands where none of that type may" in refusal(bytes(data))
+    for body in (b"", bytes(67), bytes(70)):
         check_request(body)

@@ -31,6 +31,7 @@ def file(tmp_path: Path) -> Path:
         "birth date 19600229 differs",
         "birth date 1960-02-29 differs",
         "born 29.2.1960",
+        "born 2-29-1960",
         "born 02/29/60",
         "TELLTALE_ANNA is locked",
         "AnnaTelltale",
