@@ -14,8 +14,8 @@ DEFAULT_WEIGHTS = Path(__file__).parent / "weights" / "glianet-phantom.safetenso
 OUTLINE_THRESHOLD = 0.5
 """A voxel above it is taken for an aneurysm's (paper, page 7)."""
 
-DETECTION_THRESHOLD = 0.8
-"""That these weights want: of the overlapping patches that are certain, four in five must see a lesion to show it."""
+DETECTION_THRESHOLD = 0.7
+"""That these weights want (docs/results.md): most of the overlapping patches must see a lesion before it is shown."""
 
 METADATA_KEY = "glianet"
 """Key in the header's __metadata__ whose value is the metadata as JSON text."""

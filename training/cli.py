@@ -73,7 +73,10 @@ def train(
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="One key, such as run.steps=1000.")
     ] = None,
 ) -> None:
-    """Train from nothing, or go on where the last run in the folder stopped. Without options: the paper's recipe."""
+    """Train from nothing, by default with the paper's recipe, or go on where the last run in the folder stopped.
+
+    That goes on with its own recipe, and with what --set changes of it; another preset or file takes its place.
+    """
     from training.run import run_training
 
     try:

@@ -16,12 +16,17 @@ class RecipeError(Exception):
     """A recipe cannot be used; the text says which file and keys, and what is accepted."""
 
 
-def load_recipe(path: Path | None = None, preset: str = "", changes: Mapping[str, Any] | None = None) -> Recipe:
+def load_recipe(
+    path: Path | None = None,
+    preset: str = "",
+    changes: Mapping[str, Any] | None = None,
+    begin_with: Recipe | None = None,
+) -> Recipe:
     """The paper's recipe, changed by a preset of the package, then a file, then single keys such as {"run.steps": 10}.
 
-    Raises RecipeError with every unknown key, wrong type and value out of range.
+    begin_with: another one to change. Raises RecipeError with every unknown key, wrong type and value out of range.
     """
-    recipe = Recipe()
+    recipe = begin_with or Recipe()
     if preset:
         recipe = _changed(recipe, _read(_preset_file(preset)), f"preset {preset}")
     if path is not None:
@@ -53,6 +58,19 @@ def _read(path: Path) -> dict[str, Any]:
             return tomllib.load(file)
     except (OSError, tomllib.TOMLDecodeError) as problem:
         raise RecipeError(f"{path}: it cannot be read ({problem})") from problem
+
+
+def differences(before: Recipe, after: Recipe) -> list[str]:
+    """Such as "run.steps: 640 -> 1280", for each key that differs."""
+    one, other = _flat(before.to_json()), _flat(after.to_json())
+    return [f"{key}: {one[key]!r} -> {value!r}" for key, value in other.items() if one[key] != value]
+
+
+def _flat(tables: Mapping[str, Any]) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in tables.items():
+        flat |= {f"{name}.{key}": one for key, one in value.items()} if isinstance(value, Mapping) else {name: value}
+    return flat
 
 
 def _nested(changes: Mapping[str, Any]) -> dict[str, Any]:

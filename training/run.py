@@ -4,21 +4,35 @@
 """
 
 import argparse
+import os
+import sys
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from training.load_recipe import RecipeError, load_recipe
+from training.load_recipe import RecipeError, differences, load_recipe
+from training.state import CHECKPOINT, load_run_recipe
 from training.train import train
 
 
 def run_training(folder: Path, recipe: Path | None, preset: str, changes: Sequence[str]) -> None:
     """Trains in a folder by a preset, a TOML file and single keys "run.steps=10", each changing the one before.
 
-    Raises RecipeError, and what `train` raises.
+    Where a training in the folder goes on, and neither preset nor file is given, its own recipe is what keys change;
+    what changes is said. Raises RecipeError, and what `train` raises.
     """
-    train(folder, load_recipe(recipe, preset, dict(map(_parse, changes))))
+    keys = dict(map(_parse, changes))
+    if not (folder / CHECKPOINT).exists():
+        train(folder, load_recipe(recipe, preset, keys))
+        return
+    before = load_run_recipe(folder)
+    given = recipe is not None or bool(preset)
+    after = load_recipe(recipe, preset, keys) if given else load_recipe(changes=keys, begin_with=before)
+    if os.environ.get("RANK", "0") == "0":
+        for line in differences(before, after):
+            print(f"goes on with {line}", file=sys.stderr)
+    train(folder, after)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

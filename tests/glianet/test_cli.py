@@ -40,7 +40,7 @@ def test_json_is_what_the_findings_file_holds(
     assert memory_kept == [True]
     document = json.loads(result.stdout)
     assert (document["step"], document["threshold"], document["exact"]) == (96, 0.6, True)
-    assert document["detection_threshold"] == 0.8
+    assert document["detection_threshold"] == 0.7
 
 
 def test_the_table_lists_lesions_files_and_notice(image: Path, formula_weights: Path, tmp_path: Path) -> None:

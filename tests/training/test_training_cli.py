@@ -81,6 +81,13 @@ def test_a_training_on_a_manifest_and_its_evaluation(tmp_path: Path) -> None:
     result = _run("train", str(run), "--preset", "paper", *options)
     assert result.exit_code == 0, result.output
     assert np.isfinite(read_log(run)[0]["loss"])
+    result = _run("train", str(run), "--set", "run.steps=2")
+    assert result.exit_code == 0, result.output
+    said = [line for line in result.stderr.splitlines() if "goes on" in line]
+    assert said == ["goes on with run.steps: 1 -> 2"]
+    assert [row["step"] for row in read_log(run)] == [1, 2]
+    kept = json.loads((run / "recipe.json").read_text())
+    assert (kept["data"]["manifest"], kept["patches"]["size"]) == (str(manifest), 16), "not the paper's again"
     assert _run("export", str(run), str(weights)).exit_code == 0
     for trained in (weights, run / "checkpoint.pt"):
         result = _run("evaluate", str(trained), "--manifest", str(manifest), "--step", "96", "--json")
