@@ -103,8 +103,9 @@ def test_no_patient_data_reaches_the_audit_log(run: Run) -> None:
 def test_a_negative_series_gets_a_report_that_says_absent(
     run: Run, pacs: StoreScp, tmp_path: Path, model: Model
 ) -> None:
-    """The node is stopped cleanly, set to a higher detection threshold and started again on the same storage."""
-    strict = {"model": {**model["model"], "detection_threshold": NO_LESION_THRESHOLD}}
+    """The node is stopped cleanly, set to higher thresholds and started again on the same storage."""
+    thresholds = {"threshold": NO_LESION_THRESHOLD, "detection_threshold": NO_LESION_THRESHOLD}
+    strict = {"model": {**model["model"], **thresholds}}
     run.node.stop()
     run.node.configure([pacs.destination], strict)
     run.node.start()
