@@ -27,7 +27,7 @@ def _findings(*centres: tuple[int, int, int], radius: int = 4) -> tuple[Volume, 
         box = tuple((middle - radius, middle + radius + 1) for middle in centre)
         size = int(ball.sum()), float(ball.sum()), 2.0 * radius
         lesions.append(Lesion(number, *size, centre, (1, 2, 3), box, 0.71, 0.93, 0.8))  # type: ignore[arg-type]
-    made = Findings(labels, AFFINE, tuple(lesions), 0.5, 5, 10, 48, False, "a" * 64, "GLIA-Net", "0.1.0", 1, 1)
+    made = Findings(labels, AFFINE, tuple(lesions), 0.5, 0.5, 5, 10, 48, False, "a" * 64, "GLIA-Net", "0.1.0", 1, 1)
     return Volume(hu, AFFINE), made
 
 

@@ -81,7 +81,7 @@ def test_an_outline_surrounds_the_lesion_and_covers_none_of_it(plane: Plane, sla
     box = ((8, 12), (17, 23), (20, 28))
     labels[tuple(slice(*ends) for ends in box)] = 1
     lesion = Lesion(1, 192, 48.0, 5.0, (9, 20, 24), (0, 0, 0), box, 0.9, 1.0, 0.5)
-    findings = Findings(labels, AFFINE, (lesion,), 0.5, 5, 10, 48, False, "a" * 64, "GLIA-Net", "0", 1, 1)
+    findings = Findings(labels, AFFINE, (lesion,), 0.5, 0.5, 5, 10, 48, False, "a" * 64, "GLIA-Net", "0", 1, 1)
     bright = np.where(labels == 1, np.int16(500), np.int16(-100))  # white and black in the window
     volume, frame = Volume(bright, AFFINE), Frame(plane, (9.0, 19.5, 23.5), 20.0, slab_mm, 160)
     line = outline(findings, lesion, volume, frame)
