@@ -3,7 +3,7 @@
 import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import structlog
 from pydicom.datadict import tag_for_keyword
@@ -231,7 +231,8 @@ def _end(listeners: Sequence[Listener], book: AssociationBook, gate: Gate) -> No
         listener.shutdown()
     associations = [association for one in listeners for association in one.active_associations]
     for association in associations:
-        association.join(GRACE_S / len(associations))
+        with suppress(RuntimeError):  # one that came just now, whose thread has not started
+            association.join(GRACE_S / len(associations))
     for association in associations:
         if association.is_alive():
             association.abort()
