@@ -102,11 +102,13 @@ def associate(
         association.release()
 
 
-def unexpected(peer: Peer, error: Exception) -> AssociationFailed:
-    """What an error that nobody foresaw means to whoever talks to this peer: its traceback is logged, and no more said.
+def as_failure(peer: Peer, error: Exception) -> NodeError:
+    """The error as it is, or, where nobody foresaw it, what it means to whoever talks to this peer; it is logged.
 
     A peer must not be able to stop the process that serves all others.
     """
+    if isinstance(error, NodeError):
+        return error
     where = "".join(traceback.format_tb(error.__traceback__))  # without its message, which may be the peer's words
     log.error("unexpected error in an association", peer=describe(peer), error=type(error).__name__, where=where)
     what = f"unexpected {type(error).__name__} while talking to the peer"
@@ -175,11 +177,11 @@ def _connect(
             if association.is_established:
                 _check_answer(peer, association)
         except Exception as error:
-            if isinstance(error, OSError) and not opened:  # such as no IPv6 here: another address may do
+            if not opened and isinstance(error, OSError):  # such as no IPv6 here: another address may do
                 continue
             for event in opened:
                 event.assoc.abort()
-            if isinstance(error, NodeError):
+            if not opened or isinstance(error, NodeError):
                 raise
             raise _not_understood(peer, f"it cannot be read ({type(error).__name__})") from error
         if association.is_established:

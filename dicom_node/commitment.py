@@ -8,12 +8,11 @@ import structlog
 from pydicom import Dataset
 from pynetdicom.events import Event
 
-from dicom_node.association import describe, unexpected
+from dicom_node.association import as_failure, describe
 from dicom_node.clock import Clock
 from dicom_node.commitment_reports import answer_report
 from dicom_node.commitment_request import request_commitment
 from dicom_node.destination_settings import DestinationSettings
-from dicom_node.errors import NodeError
 from dicom_node.retry_delay import retry_delay
 from dicom_node.settings import Settings
 from storage.commitment import await_report, begin_request, waive_commitment
@@ -69,7 +68,7 @@ def _ask(
     try:
         request_commitment(destination, title, transaction_uid, references, stored, take, wait_s)
     except Exception as error:  # noqa: BLE001 - no peer may end the process that serves the others
-        failure = error if isinstance(error, NodeError) else unexpected(destination, error)
+        failure = as_failure(destination, error)
         log.warning("commitment could not be asked for", error=str(failure), **where)
         delay = retry_delay(claim.attempts, rules.first_delay_s, rules.maximum_delay_s)
         postpone_delivery(db, claim, str(failure), delay, rules.maximum_attempts, clock())

@@ -34,11 +34,10 @@ NO_SUCH_ACTION = 0x0123
 NOT_AUTHORISED = 0x0124
 RESOURCE_LIMITATION = 0x0213
 
-
-_decoding = threading.Lock()  # of one message at a time: decoded, it takes many times its size in memory
-
 Reference = tuple[str, str]
 """SOP Class UID and SOP Instance UID."""
+
+_decoding = threading.Lock()  # of one message at a time: decoded, it takes many times its size in memory
 
 
 class InvalidMessage(NodeError):

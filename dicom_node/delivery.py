@@ -17,10 +17,10 @@ from dicom_node.association import (
     Context,
     Peer,
     accepted_contexts,
+    as_failure,
     associate,
     describe,
     describe_refusals,
-    unexpected,
 )
 from dicom_node.clock import Clock
 from dicom_node.commitment import commit_delivery
@@ -153,7 +153,7 @@ def _deliver(
         own, syntax = settings.node.ae_title, destination.transfer_syntax
         statuses = store_objects(destination, own, claim.outstanding, results_root, syntax)
     except Exception as error:  # noqa: BLE001 - no peer may end the process that serves the others
-        failure = error if isinstance(error, NodeError) else unexpected(destination, error)
+        failure = as_failure(destination, error)
         rules = settings.delivery
         delay = retry_delay(claim.attempts, rules.first_delay_s, rules.maximum_delay_s)
         tries = rules.maximum_attempts if failure.retry_helps else min(claim.attempts, rules.maximum_attempts)

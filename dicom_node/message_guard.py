@@ -27,9 +27,9 @@ LARGEST_COMMAND_SET = 64 * 1024
 MOST_REPORTS = 2
 # PS3.8 table 9-7, events
 _REQUEST = "Evt6"  # A-ASSOCIATE-RQ received
-_OTHER_PDUS = {"Evt3", "Evt4", "Evt10", "Evt12", "Evt13", "Evt16"}  # received: AC, RJ, P-DATA, release, abort
 _ENDS = {"Evt17", "Evt18"}  # the connection is closed, ARTIM has expired
 _INVALID_PDU = "Evt19"  # unrecognized or invalid PDU received
+_NO_REQUESTS = {"Evt3", "Evt4", "Evt10", "Evt12", "Evt13", "Evt16", _INVALID_PDU}  # other PDUs than that received
 # PS3.8 table 9-1, states
 _IDLE = "Sta1"  # no association
 _ENDING = "Sta13"  # waiting for the connection to be closed
@@ -125,7 +125,7 @@ class _Guard:
         """Whether no request comes from this peer: it sent something else, or a part of one."""
         connection = self._association.dul.socket
         began = connection is not None and has_sent(connection)
-        return event in _OTHER_PDUS or event == _INVALID_PDU or (event in _ENDS and began)
+        return event in _NO_REQUESTS or (event in _ENDS and began)
 
     def _let_go(self, _event: evt.Event) -> None:
         """A peer that leaves before it asks for an association (a monitor's probe) gives its place back at once.

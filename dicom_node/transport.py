@@ -24,14 +24,15 @@ _REQUEST, _ANSWER = 0x01, 0x02  # types: A-ASSOCIATE-RQ, A-ASSOCIATE-AC
 TIMEVAL = struct.Struct("ll")  # seconds and microseconds of SO_RCVTIMEO and SO_SNDTIMEO
 
 
-def read_in_bulk(connection: AssociationSocket, largest_pdu: int = LARGEST_PDU) -> None:
+def read_in_bulk(connection: AssociationSocket) -> None:
     """Let `connection` read each PDU with as few system calls as it takes.
 
     pynetdicom reads 4 kB at a time, 128 times for a slice, and believes any length up to 4 GiB that a peer
-    announces. A PDU of more than `largest_pdu` bytes now ends the connection.
+    announces. A PDU of more than `LARGEST_PDU` bytes now ends the connection.
     """
     if connection.socket is not None:
-        connection.recv = _Reader(connection.socket, largest_pdu, {_ANSWER: check_answer})  # type: ignore[method-assign, assignment]
+        reader = _Reader(connection.socket, LARGEST_PDU, {_ANSWER: check_answer})
+        connection.recv = reader  # type: ignore[method-assign, assignment]
 
 
 def read_request(connection: AssociationSocket) -> None:

@@ -70,9 +70,11 @@ def find_lesions(
         )
     _check_threshold(scores, settings)
     corner, components = _components(scores.probability, settings.threshold)
+    part = tuple(slice(first, first + length) for first, length in zip(corner, components.shape, strict=True))
+    certain = scores.probability[part] > settings.detection_threshold
     measured = [
         _measure(mask, corner + offset, scores, volume)
-        for offset, mask in _certain_components(components, corner, scores.probability, volume.voxel_mm3, settings)
+        for offset, mask in _certain_components(components, certain, volume.voxel_mm3, settings)
     ]
     _check_number(len(measured))
     measured.sort(key=lambda pair: _most_certain_first(pair[0]))
@@ -137,21 +139,15 @@ def _extent(found: NDArray[np.bool_]) -> slice:
 
 
 def _certain_components(
-    components: NDArray[np.int32],
-    corner: Corner,
-    probability: NDArray[np.float32],
-    voxel_mm3: float,
-    settings: LesionSettings,
+    components: NDArray[np.int32], certain: NDArray[np.bool_], voxel_mm3: float, settings: LesionSettings
 ) -> Iterator[tuple[Corner, NDArray[np.bool_]]]:
-    """First voxel and mask of the bounding box of each component of which enough is above the detection threshold."""
+    """First voxel and mask of the bounding box of each component of which enough is certain."""
     boxes = ndimage.find_objects(components) if components.size else []
     for number, box in enumerate(boxes, start=1):
         mask = components[box] == number
-        first = np.array([axis.start for axis in box], np.intp)
-        part = tuple(slice(start, start + length) for start, length in zip(corner + first, mask.shape, strict=True))
-        voxels = np.count_nonzero(mask & (probability[part] > settings.detection_threshold))
+        voxels = np.count_nonzero(mask & certain[box])
         if voxels >= settings.minimum_voxels and voxels * voxel_mm3 >= settings.minimum_volume_mm3:
-            yield first, mask
+            yield np.array([axis.start for axis in box], np.intp), mask
 
 
 def _check_number(lesions: int) -> None:

@@ -100,7 +100,6 @@ def _abandon_series(connection: Connection, row: SeriesRow, giving_up: GivingUp)
         "because": giving_up.because,
         **giving_up.known,
     }
-    code = giving_up.conflict_code if row.conflicting else giving_up.refusal_code
     if row.failed_from == SeriesState.DELIVERING:
         failed = failed_among(newest_deliveries(connection, row))
         for one in failed:
@@ -110,22 +109,21 @@ def _abandon_series(connection: Connection, row: SeriesRow, giving_up: GivingUp)
         note(connection, row, "series-abandoned", said, actor=giving_up.actor, now=giving_up.now)
         end_series(connection, row, actor=giving_up.actor, now=giving_up.now)
     else:
-        _refuse(connection, row, code, {**said, "refused_as": code}, giving_up)
+        _refuse(connection, row, said, giving_up)
     return Abandoned(uid, destinations, require_series(connection, uid).state)
 
 
-def _refuse(
-    connection: Connection, row: SeriesRow, code: str, said: Mapping[str, object], giving_up: GivingUp
-) -> None:
+def _refuse(connection: Connection, row: SeriesRow, said: Mapping[str, object], giving_up: GivingUp) -> None:
     """The detail reaches the PACS: a code, never the words of an error."""
     assert row.failed_from is not None, "a series that has failed was somewhere"
+    code = giving_up.conflict_code if row.conflicting else giving_up.refusal_code
     refuse_series(
         connection,
         row,
         "series-abandoned",
         code,
         f"{STAGES[row.failed_from]} had failed: {row.reason_code}",
-        said,
+        {**said, "refused_as": code},
         actor=giving_up.actor,
         now=giving_up.now,
         lesion_count=None,

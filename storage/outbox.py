@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, Connection, and_, or_, select
 
+from storage import delivery_moves
 from storage.database import Database
 from storage.delivery_moves import (
     DELIVERY_FAILED,
@@ -21,7 +22,7 @@ from storage.delivery_moves import (
 )
 from storage.errors import LostClaim
 from storage.return_of_destination import end_waiting
-from storage.rows import DeliveryRow, ResultObject
+from storage.rows import DeliveryRow, ResultObject, SeriesRow
 from storage.schema import deliveries as table
 from storage.schema import series
 from storage.states import DeliveryState
@@ -157,6 +158,12 @@ def deliveries(db: Database, series_id: int) -> list[DeliveryRow]:
     """All deliveries of a series, those of earlier revisions too, oldest revision first."""
     with db.read() as connection:
         return read_deliveries(connection, table.c.series_id == series_id)
+
+
+def newest_deliveries(db: Database, row: SeriesRow) -> list[DeliveryRow]:
+    """Those of the series' present revision."""
+    with db.read() as connection:
+        return delivery_moves.newest_deliveries(connection, row)
 
 
 def earlier_deliveries(db: Database, series_id: int, revision: int) -> list[DeliveryRow]:

@@ -14,7 +14,7 @@ from dicom_node.reasons import Reason
 from dicom_node.settings import Settings
 from storage.abandoning import Abandoned, GivingUp, abandon_destination, abandon_series
 from storage.database import Database
-from storage.outbox import deliveries
+from storage.outbox import newest_deliveries
 from storage.overview import overview
 from storage.series import get_series
 from storage.states import ENDED_WELL_STATES, SeriesState
@@ -108,8 +108,7 @@ def _nothing_to_abandon(
 def _nobody_has(db: Database, one: Abandoned) -> bool:
     """Whether the series ends without results, or a report, at any destination."""
     row = get_series(db, one.series_instance_uid)
-    newest = [delivery for delivery in deliveries(db, row.id) if delivery.revision == row.revision]
-    return one.state in ENDED_WELL_STATES and not any(delivery.taken for delivery in newest)
+    return one.state in ENDED_WELL_STATES and not any(delivery.taken for delivery in newest_deliveries(db, row))
 
 
 def _line(one: Abandoned, *, nobody_has: bool, dry_run: bool) -> str:

@@ -23,7 +23,7 @@ from dicom_node.printable import printable
 from dicom_node.reasons import REASONS, Reason
 from dicom_node.settings import Settings
 from storage.database import Database
-from storage.outbox import DeliveryRow, deliveries
+from storage.outbox import newest_deliveries
 from storage.overview import DestinationOverview, Overview
 from storage.series import SeriesRow, list_series
 from storage.states import ENDED_WELL_STATES, DeliveryState, SeriesState
@@ -164,7 +164,7 @@ def _print_series(console: Console, db: Database, row: SeriesRow, progress: dict
     for line in _waits(db, row):
         console.print(printable(INDENT + line))
     if names := _given_up(db, row):
-        nobody = "" if any(one.taken for one in _newest(db, row)) else "; nobody has its results"
+        nobody = "" if any(one.taken for one in newest_deliveries(db, row)) else "; nobody has its results"
         console.print(printable(f"{INDENT}given up for {', '.join(names)}{nobody}"))
 
 
@@ -174,7 +174,7 @@ def _waits(db: Database, row: SeriesRow) -> Iterator[str]:
         yield f"next try {shown_time(row.not_before)}: {row.last_error}"
     if row.state != SeriesState.DELIVERING:
         return
-    for one in _newest(db, row):
+    for one in newest_deliveries(db, row):
         if one.state == DeliveryState.STORED:
             yield describe_delivery(one)
             if one.last_error:
@@ -189,11 +189,7 @@ def _given_up(db: Database, row: SeriesRow) -> list[str]:
     """Destinations that do not get the results of a series that has ended, because somebody gave up on them."""
     if row.state not in ENDED_WELL_STATES:
         return []
-    return [one.destination for one in _newest(db, row) if one.state == DeliveryState.WITHDRAWN]
-
-
-def _newest(db: Database, row: SeriesRow) -> list[DeliveryRow]:
-    return [one for one in deliveries(db, row.id) if one.revision == row.revision]
+    return [one.destination for one in newest_deliveries(db, row) if one.state == DeliveryState.WITHDRAWN]
 
 
 def _doing(row: SeriesRow, progress: dict[str, Any] | None) -> str:

@@ -77,7 +77,7 @@ def main() -> None:
                 "selection": {"contrast_minimum_volume_ml": 0.3},
             }
             with NodeWithoutNetwork(folder / "site", [destination], tables) as node:
-                node.wait_until_worker_ready()
+                node.wait_until_ready("worker")
                 runs = [_time_one(node, folder, arguments.slices, number) for number in range(arguments.repetitions)]
         stored = len(list((folder / "archive").rglob("*.dcm")))
     if stored != 2 * arguments.repetitions:

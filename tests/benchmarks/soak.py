@@ -157,7 +157,7 @@ def run_soak(
         running_archive() as archive,
         SabotagedNode(folder / "node", {}, [archive.destination], tables) as node,
     ):
-        node.wait_until_worker_ready()
+        node.wait_until_ready("worker")
         with Memory(node) as memory:
             phases = _send_everything(node, load)
             _wait_until_ended(node, load.everything)

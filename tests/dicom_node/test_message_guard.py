@@ -14,12 +14,20 @@ from dicom_node import message_guard
 from dicom_node.message_guard import LARGEST_COMMAND_SET, MOST_REPORTS, Gathered, Limits, guard_messages
 from dicom_node.receiver import server
 from dicom_node.receiver.commitment import CommitmentDesk
-from dicom_node.receiver.gate import FREE_REJECTIONS
 from storage.audit import entries, verify
-from tests.support.dicom_network import DEADLINE_S, Node, eventually, make_ct, running_node, write_ct
-
-COMMAND, DATA, LAST_COMMAND, LAST_DATA = 1, 0, 3, 2  # message control headers, PS3.8 E.2
-ABORT = b"\x07"
+from tests.support.dicom_network import DEADLINE_S, Node, eventually, make_ct, running_node
+from tests.support.raw_peer import (
+    ABORT,
+    COMMAND,
+    DATA,
+    LAST_COMMAND,
+    LAST_DATA,
+    answers,
+    association_request,
+    fragment,
+    open_raw,
+    serves,
+)  # fmt: skip
 
 
 def connect(node: Node) -> tuple[socket.socket, list[bytes]]:
@@ -41,24 +49,6 @@ def connect(node: Node) -> tuple[socket.socket, list[bytes]]:
     raw.sendall(sent[0])
     assert raw.recv(65536)[:1] == b"\x02"  # A-ASSOCIATE-AC
     return raw, sent[1:-1]
-
-
-def fragment(control: int, body: bytes) -> bytes:
-    """A P-DATA-TF PDU with one fragment on the first context (PS3.8 9.3.5)."""
-    item = struct.pack(">IBB", len(body) + 2, 1, control) + body
-    return struct.pack(">BBI", 4, 0, len(item)) + item
-
-
-def answers(raw: socket.socket) -> bytes:
-    """All that comes until the receiver closes the connection."""
-    received = b""
-    while piece := raw.recv(65536):
-        received += piece
-    return received
-
-
-def serves(node: Node, folder: Path) -> bool:
-    return [one.status for one in node.send(write_ct(folder, make_ct(2)))] == [0x0000]
 
 
 @pytest.mark.parametrize("body", [b"", bytes(20), b"garbage" * 9])
@@ -119,27 +109,6 @@ def test_abort_in_the_middle_of_a_data_set_keeps_nothing(tmp_path: Path) -> None
         assert (row.detail["end"], row.detail["stored"]) == ("aborted", 0)
 
 
-def _has_ended(connection: socket.socket) -> bool:
-    try:
-        return connection.recv(1, socket.MSG_PEEK) == b""
-    except BlockingIOError:
-        return False
-
-
-def test_connections_without_a_request_do_not_take_all_places(tmp_path: Path) -> None:
-    limits: dict[str, object] = {"maximum_associations": 2, "acse_timeout_s": 3600.0}
-    with running_node(tmp_path, receiver=limits) as node:
-        silent = [socket.create_connection(("127.0.0.1", node.receiver.port), DEADLINE_S) for _ in range(5)]
-        for one in silent:
-            one.setblocking(False)
-        # One alone may stay: the newest as their threads began, which a busy machine may do in another order.
-        assert eventually(lambda: sum(map(_has_ended, silent)) == 4)
-        assert eventually(lambda: len(node.receiver.associations) == 1)
-        assert serves(node, tmp_path)
-        for one in silent:
-            one.close()
-
-
 def test_name_in_place_of_the_commands_uid_is_not_written_down(tmp_path: Path) -> None:
     with running_node(tmp_path) as node:
         raw, (command, data) = connect(node)
@@ -151,167 +120,6 @@ def test_name_in_place_of_the_commands_uid_is_not_written_down(tmp_path: Path) -
         node.wait_until_written()
         (row,) = entries(node.db, event="instance-refused")
         assert row.detail["affected_sop_instance_uid"] == "no valid UID"
-
-
-def item(kind: int, body: bytes) -> bytes:
-    """Of an A-ASSOCIATE-RQ, PS3.8 9.3.2."""
-    return struct.pack(">BBH", kind, 0, len(body)) + body
-
-
-def association_request(
-    context_id: int, sop_class: bytes = b"1.2.840.10008.1.1", syntaxes: int = 1, most: int | None = 16384
-) -> bytes:
-    inside = item(0x30, sop_class) + item(0x40, b"1.2.840.10008.1.2.1") * syntaxes
-    context = item(0x20, struct.pack(">BBBB", context_id, 0, 0, 0) + inside)
-    length = b"" if most is None else item(0x51, struct.pack(">I", most))
-    user = item(0x50, length + item(0x52, b"1.2.3.4"))
-    titles = struct.pack(">HH", 1, 0) + b"GLIANET".ljust(16) + b"SCANNER".ljust(16) + bytes(32)
-    body = titles + item(0x10, b"1.2.840.10008.3.1.1.1") + context + user
-    return struct.pack(">BBI", 1, 0, len(body)) + body
-
-
-def open_raw(node: Node, first: bytes) -> socket.socket:
-    raw = socket.create_connection(("127.0.0.1", node.receiver.port), DEADLINE_S)
-    raw.sendall(first)
-    return raw
-
-
-@pytest.mark.parametrize("request_", [association_request(2), b"GET / HTTP/1.1\r\n\r\n"], ids=["even ID", "HTTP"])
-def test_who_asks_for_no_association_gives_its_place_back_and_counts_at_the_gate(
-    tmp_path: Path, request_: bytes
-) -> None:
-    """A presentation context ID is odd, PS3.8 9.3.2.2; pynetdicom's thread ends where it is not."""
-    limits: dict[str, object] = {"maximum_associations": 2, "acse_timeout_s": 3600.0}
-    with running_node(tmp_path, receiver=limits) as node:
-        for _ in range(FREE_REJECTIONS - 1):
-            with open_raw(node, request_) as raw:
-                assert answers(raw)[:1] in {b"", ABORT}
-        assert eventually(lambda: not node.receiver.associations)
-        assert node.receiver.gate.lets_in("127.0.0.1")
-        with open_raw(node, request_) as raw:
-            assert answers(raw)[:1] in {b"", ABORT}
-        assert eventually(lambda: not node.receiver.gate.lets_in("127.0.0.1"))
-
-
-RELEASE, ANY_ABORT = struct.pack(">BBII", 5, 0, 4, 0), struct.pack(">BBII", 7, 0, 4, 0)
-REJECTION = struct.pack(">BBII", 3, 0, 4, 0x010101)
-OTHER_VERSION = association_request(1)[:6] + struct.pack(">H", 2) + association_request(1)[8:]
-
-
-@pytest.mark.parametrize(
-    "first",
-    [
-        RELEASE,
-        ANY_ABORT,
-        REJECTION,
-        fragment(DATA, b"x"),
-        OTHER_VERSION,
-        struct.pack(">BBI", 1, 0, 0xFFFFFFFF),
-        association_request(1)[:40],
-        b"\x01",
-        association_request(1, syntaxes=65),
-    ],
-    ids=["release", "abort", "rejection", "data", "version 2", "4 GiB", "half a request", "a byte", "65 syntaxes"],
-)
-def test_whatever_comes_first_and_is_no_request_counts_at_the_gate_once(tmp_path: Path, first: bytes) -> None:
-    with running_node(tmp_path, receiver={"acse_timeout_s": 3600.0}) as node:
-        for number in range(FREE_REJECTIONS):
-            assert node.receiver.gate.lets_in("127.0.0.1"), number
-            with open_raw(node, first) as raw:
-                raw.shutdown(socket.SHUT_WR)
-                answers(raw)
-            assert eventually(lambda: not node.receiver.associations)
-        assert eventually(lambda: not node.receiver.gate.lets_in("127.0.0.1"))
-
-
-def test_a_probe_that_says_nothing_does_not_count_at_the_gate(tmp_path: Path) -> None:
-    with running_node(tmp_path) as node:
-        for _ in range(FREE_REJECTIONS + 5):
-            open_raw(node, b"").close()
-        assert eventually(lambda: not node.receiver.associations)
-        assert node.receiver.gate.lets_in("127.0.0.1")
-
-
-@pytest.mark.parametrize("then", [b"", ANY_ABORT[:3] + b"\x99" + ANY_ABORT[4:]], ids=["reset", "bad abort"])
-def test_a_request_that_is_followed_by_a_reset_leaves_nothing_behind(tmp_path: Path, then: bytes) -> None:
-    with running_node(tmp_path, receiver={"network_timeout_s": 3600.0}) as node:
-        for _ in range(20):
-            with open_raw(node, association_request(1) + then) as raw:
-                raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        assert eventually(lambda: not node.receiver.associations)
-        assert eventually(lambda: not node.receiver.book._open)
-        assert serves(node, tmp_path)
-
-
-def test_the_row_of_an_association_whose_thread_died_is_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A defect, of the library or of a handler: nobody tells the book."""
-
-    def die(*_: object) -> None:
-        raise SystemExit  # the library catches every Exception of a handler
-
-    monkeypatch.setattr(CommitmentDesk, "_accepted", die)
-    with running_node(tmp_path) as node:
-        with open_raw(node, association_request(1, CTImageStorage.encode())):
-            assert eventually(lambda: len(node.receiver.book._open) == 1)
-            (one,) = node.receiver.book._open
-            assert eventually(lambda: not one.is_alive())
-            node.receiver.book.look_around()
-            assert not node.receiver.book._open
-        node.wait_until_written()
-        (row,) = entries(node.db, event="association-accepted")
-        assert row.detail["end"] == "lost"
-
-
-@pytest.mark.parametrize(
-    ("most", "answer"),
-    [
-        (None, b"\x03\x00\x00\x00\x00\x04\x00\x01\x01\x01"),
-        (1, b"\x03\x00\x00\x00\x00\x04\x00\x01\x01\x01"),
-        (511, b"\x03\x00\x00\x00\x00\x04\x00\x01\x01\x01"),
-        (512, b"\x02"),
-        (0, b"\x02"),
-    ],
-)
-def test_a_peer_that_takes_no_pdu_of_use_is_rejected_without_a_reason(
-    tmp_path: Path, most: int | None, answer: bytes
-) -> None:
-    """PS3.8 has no reason for it; the audit row has the words."""
-    with running_node(tmp_path) as node:
-        with open_raw(node, association_request(1, most=most)) as raw:
-            assert raw.recv(65536).startswith(answer)
-            raw.shutdown(socket.SHUT_WR)
-            answers(raw)
-        node.wait_until_written()
-        rows = entries(node.db, event="association-rejected")
-        assert [("PDU" in row.detail["why"]) for row in rows] == ([] if answer == b"\x02" else [True])
-
-
-def test_a_caller_who_cannot_be_judged_does_not_come_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The library logs the error of a handler and goes on."""
-
-    def fail(*_: object) -> None:
-        raise ZeroDivisionError
-
-    monkeypatch.setattr("dicom_node.receiver.associations.why_refused", fail)
-    with running_node(tmp_path) as node:
-        with open_raw(node, association_request(1)) as raw:
-            assert raw.recv(65536)[:1] == b"\x03"
-        node.wait_until_written()
-        (row,) = entries(node.db, event="association-rejected")
-        assert row.detail["why"] == "it cannot be judged (ZeroDivisionError)"
-
-
-def test_places_are_free_after_requests_that_are_none(tmp_path: Path) -> None:
-    limits: dict[str, object] = {"maximum_associations": 2, "acse_timeout_s": 3600.0}
-    with running_node(tmp_path, receiver=limits) as node:
-        connections = [open_raw(node, association_request(2)) for _ in range(5)]
-        assert {answers(one) for one in connections} == {b""}
-        assert eventually(lambda: not node.receiver.associations)
-        assert serves(node, tmp_path)
-        for one in connections:
-            one.close()
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, model: Model) -> Iterator[Run]
             os.umask(before)
         try:
             over_tls = TlsClient(authority.issue("ct1"), "localhost")
-            node.wait_until_receiver_ready()
+            node.wait_until_ready("receiver")
             for one in (series, refused):
                 send(replace(node.peer, port=tables["receiver"]["tls_port"], security=over_tls), one.files)
             node.wait_until(

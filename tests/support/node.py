@@ -73,13 +73,9 @@ class NodeUnderTest:
         """What is started."""
         return [sys.executable, "-m", "dicom_node.cli", "serve", "--config", str(self.config)]
 
-    def wait_until_receiver_ready(self) -> None:
-        """It listens on its TLS port too, which is the second that it opens."""
-        self.wait_until(lambda: self._is_ready("receiver"), START_WITHIN_S, "the receiver is ready")
-
-    def wait_until_worker_ready(self) -> None:
-        """The weights are loaded; an analysis starts at once."""
-        self.wait_until(lambda: self._is_ready("worker"), START_WITHIN_S, "the worker is ready")
+    def wait_until_ready(self, child: str) -> None:
+        """The worker has loaded the weights; the receiver listens on its TLS port too, the second that it opens."""
+        self.wait_until(lambda: self._is_ready(child), START_WITHIN_S, f"the {child} is ready")
 
     def stop(self) -> None:
         """SIGTERM; the node ends cleanly, in time, and leaves no process behind."""

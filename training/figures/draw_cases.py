@@ -3,8 +3,6 @@
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-import numpy as np
-
 from glianet.engine import EngineSettings, score_volume
 from glianet.model import Model
 from glianet.risk import RISK_MAP_OVERLAP
@@ -34,9 +32,7 @@ def draw_cases(
         scores = score_volume(
             Volume(case.hu, case.affine), model, EngineSettings(threshold=THRESHOLD, risk_overlap=RISK_MAP_OVERLAP)
         )
-        detection = None
-        if detection_threshold is not None:
-            detection = Detection.of_node(detection_threshold, float(np.prod(case.spacing_mm)))
+        detection = Detection.of_node(detection_threshold, case.spacing_mm)
         found = predicted_mask(scores.probability, THRESHOLD, detection)
         assert scores.fine_risk is not None
         risk = scores.fine_risk.to_map(case.hu.shape)

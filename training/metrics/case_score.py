@@ -101,9 +101,7 @@ def score_case(
     """
     if truth.shape != probability.shape:
         raise ValueError(f"truth has shape {truth.shape}, prediction {probability.shape}")
-    detection = None
-    if detection_threshold is not None:
-        detection = Detection.of_node(detection_threshold, float(np.prod(spacing_mm)))
+    detection = Detection.of_node(detection_threshold, spacing_mm)
     counts, histograms = count_voxels(truth, probability)
     found = predicted_mask(probability, THRESHOLD, detection)
     return CaseScore(

@@ -79,9 +79,11 @@ class Detection:
     least_voxels: int
 
     @classmethod
-    def of_node(cls, threshold: float, voxel_mm3: float) -> "Detection":
-        """With the node's default sizes, in voxels of this volume."""
-        sizes = LesionSettings()
+    def of_node(cls, threshold: float | None, spacing_mm: tuple[float, float, float]) -> "Detection | None":
+        """With the node's default sizes, in voxels of this spacing; None without a threshold."""
+        if threshold is None:
+            return None
+        sizes, voxel_mm3 = LesionSettings(), float(np.prod(spacing_mm))
         return cls(threshold, max(sizes.minimum_voxels, ceil(sizes.minimum_volume_mm3 / voxel_mm3)))
 
 

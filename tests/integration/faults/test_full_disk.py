@@ -43,7 +43,7 @@ def test_a_full_disk_refuses_and_loses_nothing(
     """Some slices are taken and kept, the others get 0xA700; with room again, the rest comes and the series ends."""
     series, filler = undisturbed.series, disk / "somebody-elses-file"
     with NodeUnderTest(disk.parent, [archive.destination], {**model, **NO_FLOOR}) as node:
-        node.wait_until_worker_ready()
+        node.wait_until_ready("worker")
         leave_room(filler, int(ROOM_FOR * sum(file.stat().st_size for file in series.files)))
         with scanner(node.peer, series.files) as association:
             answers = [store_file(association, file, number).status for number, file in enumerate(series.files)]

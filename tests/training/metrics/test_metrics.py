@@ -139,8 +139,10 @@ def _candidates() -> tuple[np.ndarray, np.ndarray]:
 def test_a_prediction_counts_whole_where_the_node_shows_it() -> None:
     """5 mm3 are 20 voxels of 0.25 mm3; of large voxels 11 are needed."""
     truth, probability = _candidates()
-    node = Detection.of_node(0.8, 0.25)
-    assert (node.least_voxels, Detection.of_node(0.8, 1.0).least_voxels) == (20, 11)
+    node = Detection.of_node(0.8, SPACING_MM)
+    assert node == Detection(0.8, 20)
+    assert Detection.of_node(0.8, (1.0, 1.0, 1.0)) == Detection(0.8, 11)
+    assert Detection.of_node(None, SPACING_MM) is None
     assert [target.voxels for target in match_targets(truth, probability, 0.5).predicted] == [44, 60]
     matches = match_targets(truth, probability, 0.5, node)
     assert [target.voxels for target in matches.predicted] == [44] and (matches.tp, matches.fp) == (1, 0)
@@ -156,7 +158,7 @@ def test_what_counts_as_shown_is_what_the_node_finds() -> None:
     scores = Scores(probability.astype(np.float32), risk, None, 48, True, None, 1, 0)
     for threshold in (0.5, 0.65, 0.8):
         findings = find_lesions(scores, Volume(np.zeros(truth.shape, np.int16), affine), LesionSettings(0.5, threshold))
-        shown = predicted_mask(probability, 0.5, Detection.of_node(threshold, 0.25))
+        shown = predicted_mask(probability, 0.5, Detection.of_node(threshold, SPACING_MM))
         np.testing.assert_array_equal(shown, findings.labels > 0)
 
 
