@@ -9,6 +9,7 @@ import pytest
 from pydicom import Dataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 from pynetdicom import AE, evt
+from pynetdicom.association import Association
 
 from dicom_node import message_guard
 from dicom_node.message_guard import LARGEST_COMMAND_SET, MOST_REPORTS, Gathered, Limits, guard_messages
@@ -201,15 +202,21 @@ def test_a_report_may_not_be_as_large_as_an_image(tmp_path: Path, monkeypatch: p
 def test_where_all_together_send_too_much_the_largest_makes_room(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server, "Gathered", lambda: Gathered(100_000))
+    read: list[int] = []
+
+    class Watched(Gathered):
+        def hold(self, association: Association, size: int) -> None:
+            super().hold(association, size)
+            read.append(size)
+
+    monkeypatch.setattr(server, "Gathered", lambda: Watched(100_000))
     with running_node(tmp_path) as node:
         large, (command, *_) = connect(node)
         small = open_raw(node, association_request(1, CTImageStorage.encode()))
         with large, small:
             assert small.recv(65536)[:1] == b"\x02"
             large.sendall(command + fragment(DATA, bytes(60_000)))
-            assert eventually(lambda: len(node.receiver.associations) == 2)
-            threading.Event().wait(0.2)  # what was sent first has been read
+            assert eventually(lambda: 60_000 in read)
             small.sendall(command + fragment(DATA, bytes(45_000)))
             assert answers(large) == b"", "hung up"
             assert eventually(lambda: len(node.receiver.associations) == 1)
