@@ -32,18 +32,21 @@ def answer_report(
     destinations: Collection[str],
     rules: DeliverySettings,
     now: datetime,
+    *,
+    note_ignored: bool = True,
 ) -> tuple[int, Dataset | None]:
     """Take a report that came from one of `destinations`: Success only when what it says is committed to the database.
 
     0x0110 where nobody was asked under its transaction UID, where it is not from the one who was asked, and where
-    the database does not answer; other failures of PS3.7 annex C where it cannot be understood.
+    the database does not answer; other failures of PS3.7 annex C where it cannot be understood. note_ignored: whether
+    a report that changes nothing gets an audit row.
     """
     try:
         said = decode_report(event)
         failed = {failure.reference[1]: failure.reason for failure in said.failed}
         committed = {uid: sop_class for sop_class, uid in said.committed}
         report = CommitmentReport(said.transaction_uid, sender, address, committed, failed)
-        taken = take_report(db, report, destinations, resend_rules(rules), now)
+        taken = take_report(db, report, destinations, resend_rules(rules), now, note_ignored=note_ignored)
     except InvalidMessage as error:
         log.warning("commitment report refused", sender=sender, address=address, reason=error.what)
         return error.status, None

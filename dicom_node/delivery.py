@@ -34,7 +34,7 @@ from dicom_node.store_file import StoreAnswer, store_file
 from dicom_node.transcoding import transcode
 from storage.database import Database
 from storage.durable import TEMPORARY_SUFFIX
-from storage.errors import LostClaim
+from storage.errors import LostClaim, is_of_the_disk
 from storage.jobs import ResultObject
 from storage.outbox import DeliveryRow, claim_delivery, delivered, postpone_delivery, stored
 from storage.states import DeliveryState
@@ -157,8 +157,9 @@ def _deliver(
         rules = settings.delivery
         delay = retry_delay(claim.attempts, rules.first_delay_s, rules.maximum_delay_s)
         tries = rules.maximum_attempts if failure.retry_helps else min(claim.attempts, rules.maximum_attempts)
-        log.warning("delivery failed", error=str(failure), attempt=claim.attempts, of=tries, **where)
-        postpone_delivery(db, claim, str(failure), delay, tries, clock())
+        counts = not is_of_the_disk(error)
+        log.warning("delivery failed", error=str(failure), attempt=claim.attempts, of=tries, counts=counts, **where)
+        postpone_delivery(db, claim, str(failure), delay, tries, clock(), counts=counts)
         return
     log.info("delivered", objects=len(statuses), statuses=[one["status"] for one in statuses], **where)
     done = stored if destination.storage_commitment else delivered

@@ -2,11 +2,11 @@
 
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from io import BytesIO
+from io import SEEK_CUR, BytesIO
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
-from pydicom import Dataset
+from pydicom import Dataset, filereader
 from pydicom.dataset import FileDataset
 from pydicom.filereader import read_dataset, read_partial, read_preamble
 from pydicom.tag import BaseTag
@@ -25,13 +25,31 @@ MOST_ITEMS = 200_000  # 2,500 frames have a dozen each
 META_GROUP = 0x0002  # PS3.10 section 7.1
 PIXELS = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})  # PS3.3 C.7.6.3: float, double float, Pixel Data
 ITEM = (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00")  # its tag, PS3.5 section 7.5, in either byte order
+_SEQUENCE_END = (b"\xfe\xff\xdd\xe0", b"\xff\xfe\xe0\xdd")
 _PIECE = 1024**2
 _FIRST_LOOK = 32 * 1024  # bytes; nearly every header is shorter
 _ITEM_BYTES = 8  # of an empty item
+_TAG_BYTES = 4
 
 
 class HeaderTooLarge(ValueError):
     """A header that no CT image has."""
+
+
+def _only_items(read_item: Callable[..., Dataset | None]) -> Callable[..., Dataset | None]:
+    """pydicom takes whatever stands in an item's place for one, so that counting items would bound nothing."""
+
+    def read(file: BinaryIO, *arguments: Any, **options: Any) -> Dataset | None:
+        tag = file.read(_TAG_BYTES)
+        if len(tag) == _TAG_BYTES and tag not in (*ITEM, *_SEQUENCE_END):
+            raise ValueError("a sequence holds something else than items")
+        file.seek(-len(tag), SEEK_CUR)
+        return read_item(file, *arguments, **options)
+
+    return read
+
+
+filereader.read_sequence_item = _only_items(filereader.read_sequence_item)
 
 
 def read_file(path: Path, *, with_pixels: bool) -> Dataset:

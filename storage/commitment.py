@@ -105,25 +105,45 @@ def waive_commitment(db: Database, claim: DeliveryRow, now: datetime) -> None:
 
 
 def take_report(
-    db: Database, report: CommitmentReport, destinations: Collection[str], rules: ResendRules, now: datetime
+    db: Database,
+    report: CommitmentReport,
+    destinations: Collection[str],
+    rules: ResendRules,
+    now: datetime,
+    *,
+    note_ignored: bool = True,
 ) -> ReportTaken:
     """Act on a report that came from one of `destinations`; what became of it.
 
     An object counts as committed when the report names it with its SOP class and does not name it as failed. When
     all of a delivery are, STORED -> DELIVERED; else STORED -> PENDING, for the others to be sent again, or FAILED
-    where `rules` allow no further try.
+    where `rules` allow no further try. note_ignored: whether a report that changes nothing gets an audit row.
     """
     with db.transaction() as connection:
         found = _asked(connection, report.transaction_uid)
-        if found is None:
-            return _ignore(connection, report, ReportTaken.UNKNOWN, now)
-        (delivery,) = read_deliveries(connection, deliveries.c.id == found.delivery_id)
-        if delivery.destination not in destinations:
-            return _ignore(connection, report, ReportTaken.FOREIGN, now, delivery)
-        if found.outcome is not None or delivery.state != DeliveryState.STORED:
-            return _ignore(connection, report, ReportTaken.LATE, now, delivery)
+        delivery = None
+        if found is not None:
+            (delivery,) = read_deliveries(connection, deliveries.c.id == found.delivery_id)
+        ignored = _why_ignored(found, delivery, destinations)
+        if ignored is not None:
+            if note_ignored:
+                _note_ignored(connection, report, ignored, now, delivery)
+            return ignored
+        assert found is not None and delivery is not None
         _count(connection, delivery, report, frozenset(found.sop_instance_uids), rules, now)
         return ReportTaken.COUNTED
+
+
+def _why_ignored(
+    found: Row[Any] | None, delivery: DeliveryRow | None, destinations: Collection[str]
+) -> ReportTaken | None:
+    if found is None or delivery is None:
+        return ReportTaken.UNKNOWN
+    if delivery.destination not in destinations:
+        return ReportTaken.FOREIGN
+    if found.outcome is not None or delivery.state != DeliveryState.STORED:
+        return ReportTaken.LATE
+    return None
 
 
 def _asked(connection: Connection, transaction_uid: str) -> Row[Any] | None:
@@ -131,13 +151,13 @@ def _asked(connection: Connection, transaction_uid: str) -> Row[Any] | None:
     return connection.execute(query).one_or_none()
 
 
-def _ignore(
+def _note_ignored(
     connection: Connection,
     report: CommitmentReport,
     why: ReportTaken,
     now: datetime,
-    delivery: DeliveryRow | None = None,
-) -> ReportTaken:
+    delivery: DeliveryRow | None,
+) -> None:
     said = {
         "transaction_uid": report.transaction_uid,
         "because": why,
@@ -150,7 +170,6 @@ def _ignore(
     else:
         said = {**said, "delivery": delivery.state}
         note_delivery(connection, delivery, "commitment-report-ignored", said, actor=report.sender, now=now)
-    return why
 
 
 def _count(

@@ -124,14 +124,18 @@ def rest_or_fail(
     *,
     actor: str,
     now: datetime,
+    counts: bool = True,
 ) -> None:
     """After an attempt that failed: it rests for `delay`, or is FAILED once `maximum_attempts` are used up.
 
-    When the last delivery of the revision has ended and one has failed, so has the series. Raises LostClaim.
+    counts: False where the error is the machine's, and the attempt shall not be one of them. When the last delivery
+    of the revision has ended and one has failed, so has the series. Raises LostClaim.
     """
     detail = {"error": error, "attempts": row.attempts}
-    if row.attempts < maximum_attempts:
-        at_rest = {"lease_owner": None, "lease_expires_at": None, "not_before": now + delay}
+    if row.attempts < maximum_attempts or not counts:
+        at_rest: dict[str, object] = {"lease_owner": None, "lease_expires_at": None, "not_before": now + delay}
+        if not counts:
+            at_rest["attempts"] = row.attempts - 1
         change_delivery(connection, row, **at_rest, last_error=error)
         said = {**detail, "delay_s": delay.total_seconds()}
         note_delivery(connection, row, "delivery-postponed", said, actor=actor, now=now)

@@ -135,14 +135,23 @@ def _earlier_statuses(claim: DeliveryRow) -> list[dict[str, object]]:
 
 
 def postpone_delivery(
-    db: Database, claim: DeliveryRow, error: str, delay: timedelta, maximum_attempts: int, now: datetime
+    db: Database,
+    claim: DeliveryRow,
+    error: str,
+    delay: timedelta,
+    maximum_attempts: int,
+    now: datetime,
+    *,
+    counts: bool = True,
 ) -> None:
     """Let the delivery rest for `delay` after an error; FAILED once `maximum_attempts` are used up.
 
-    When the last delivery of the revision has ended and one has failed, so has the series. Raises LostClaim.
+    counts: False where the error is the machine's, and the attempt shall not be one of them. When the last delivery
+    of the revision has ended and one has failed, so has the series. Raises LostClaim.
     """
+    actor = _actor(claim)
     with db.transaction() as connection:
-        rest_or_fail(connection, claim, error, delay, maximum_attempts, actor=_actor(claim), now=now)
+        rest_or_fail(connection, claim, error, delay, maximum_attempts, actor=actor, now=now, counts=counts)
 
 
 def give_back_delivery(db: Database, claim: DeliveryRow, now: datetime) -> None:

@@ -92,7 +92,12 @@ class CommitmentDesk:
         names = [one.name for one in self.settings.destinations if one.ae_title == sender]
         if not names and self._lacks_space(event.assoc):  # it would only be noted
             return RESOURCE_LIMITATION, None
-        return answer_report(self.db, event, sender, address, names, self.settings.delivery, self.clock())
+        has_space = disk_space(self.settings).accepting
+        rules, now = self.settings.delivery, self.clock()
+        status, answer = answer_report(self.db, event, sender, address, names, rules, now, note_ignored=has_space)
+        if status != SUCCESS and not has_space:
+            self.associations.count(event.assoc, WITHOUT_SPACE)
+        return status, answer
 
     def _accepted(self, event: Event) -> None:
         if any(one.abstract_syntax == STORAGE_COMMITMENT for one in event.assoc.accepted_contexts):

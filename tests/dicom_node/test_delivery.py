@@ -86,6 +86,24 @@ def test_a_copy_that_cannot_be_written_fails_the_delivery(outbox: Outbox, monkey
     assert [one for one in outbox.root.iterdir() if one.is_dir()] == []
 
 
+def test_a_full_disk_uses_up_no_try(outbox: Outbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each try is the first, however often there is no room for the copies; of three that may fail none has."""
+
+    def full(*_: object) -> bytes:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with archive_with(outbox, {}) as archive:
+        with monkeypatch.context() as patch:
+            patch.setattr(delivery, "transcode", full)
+            for _ in range(5):
+                assert outbox.deliver(archive.port, transfer_syntax="implicit-little-endian")
+                assert (outbox.row.state, outbox.row.attempts) == (DeliveryState.PENDING, 0)
+                outbox.now += timedelta(seconds=30)
+        assert "No space left" in str(outbox.row.last_error)
+        assert outbox.deliver(archive.port)
+    assert outbox.row.state == DeliveryState.DELIVERED
+
+
 def test_an_error_that_nobody_foresaw_costs_a_try_and_not_the_router(
     outbox: Outbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:

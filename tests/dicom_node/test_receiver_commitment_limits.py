@@ -49,14 +49,16 @@ def test_below_the_free_space_floor_nothing_of_a_request_is_written_down(
 
 
 def test_below_the_free_space_floor_only_destinations_may_report(tmp_path: Path) -> None:
-    """What they say ends deliveries, after which images may go."""
+    """What they say ends deliveries, after which images may go; of what nobody was asked there is only a count."""
     pacs = {"name": "pacs", "ae_title": "ARCHIVE", "host": "127.0.0.1", "port": free_port()}
     unknown = Asked("2.25.99", [ct(1)])
     with committing_archive() as archive, running_node(tmp_path, receiver=FULL, destination=[pacs]) as node:
         assert archive.report(node.receiver.port, unknown, calling="STRANGER") == 0x0213
         assert archive.report(node.receiver.port, unknown) == 0x0110
-        (ignored,) = events(node, "commitment-report-ignored")
-    assert ignored.actor == "ARCHIVE"
+        node.wait_until_written()
+        counts = [one.detail["commitment_refused_below_free_space"] for one in events(node, "association-accepted")]
+        assert counts == [1, 1]
+        assert events(node, "commitment-report-ignored") == []
 
 
 def test_more_requests_than_are_read_at_once_hold_up_no_other_requester(

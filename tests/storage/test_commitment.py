@@ -174,6 +174,14 @@ def test_a_report_nobody_asked_for_is_noted(waiting: Node) -> None:
     assert row(waiting).state == DeliveryState.STORED
 
 
+def test_a_report_nobody_asked_for_leaves_nothing_where_it_is_not_to_be_noted(waiting: Node) -> None:
+    before = waiting.events()
+    taken = take_report(waiting.db, report("2.25.99"), ["PACS"], RULES, waiting.now, note_ignored=False)
+    assert (taken, waiting.events()) == (ReportTaken.UNKNOWN, before)
+    taken = take_report(waiting.db, report(), ["PACS"], RULES, waiting.now, note_ignored=False)
+    assert (taken, waiting.series().state) == (ReportTaken.COUNTED, SeriesState.DONE)
+
+
 def test_a_report_of_somebody_else_is_noted(waiting: Node) -> None:
     assert take_report(waiting.db, report(), ["ARCHIVE"], RULES, waiting.now) == ReportTaken.FOREIGN
     assert row(waiting).state == DeliveryState.STORED
