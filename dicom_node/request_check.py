@@ -12,6 +12,7 @@ MOST_TRANSFER_SYNTAXES = 64
 MOST_TRANSFER_SYNTAXES_IN_ALL = 4096
 MOST_USER_ITEMS = 512  # of user information: at most one of a kind for each SOP class
 _FIXED_BYTES = 68  # protocol version, titles and reserved bytes before the first item
+_VERSION, _VERSION_1 = struct.Struct(">H"), 0x0001  # a bit for each version
 _ITEM = struct.Struct(">BxH")  # item type, length of what follows
 _APPLICATION, _CONTEXT, _ACCEPTED, _USER_INFORMATION = 0x10, 0x20, 0x21, 0x50
 _ABSTRACT_SYNTAX, _TRANSFER_SYNTAX = 0x30, 0x40
@@ -39,6 +40,13 @@ def check_request(body: bytes | bytearray) -> None:
 def check_answer(body: bytes | bytearray) -> None:
     """The same of an A-ASSOCIATE-AC."""
     _check_items_of(body, _ACCEPTED)
+
+
+def keep_first_version(body: bytearray) -> None:
+    """Of the versions of the protocol that a request or an answer names, bit 0 alone is to be tested (PS3.8 9.3.2)."""
+    if len(body) >= _VERSION.size:
+        (versions,) = _VERSION.unpack_from(body)
+        _VERSION.pack_into(body, 0, versions & _VERSION_1)
 
 
 def _check_items_of(body: bytes | bytearray, context: int) -> None:

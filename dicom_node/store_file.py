@@ -9,6 +9,7 @@ from pynetdicom.status import STORAGE_SERVICE_CLASS_STATUS
 from dicom_node.withheld import read_comment
 
 _LAST_MESSAGE_ID = 65535  # VR US
+SLOWEST_BYTES_PER_S = 250_000  # 2 Mbit/s; an association over a slower link fails
 
 
 @dataclass(frozen=True)
@@ -49,17 +50,24 @@ def store_file(association: Association, path: Path, number: int) -> StoreAnswer
     """Send the Part 10 file `path` in its own transfer syntax, as the `number`-th message (from 0).
 
     Where no answer came, the association is not to be used any more: it may take pynetdicom a moment to notice
-    that it has ended, and a message sent meanwhile would be waited for in vain.
+    that it has ended, and a message sent meanwhile would be waited for in vain. The time for an answer begins when
+    the file is sent at SLOWEST_BYTES_PER_S: the library counts from when it is queued, and a large one would never
+    arrive over a slow link.
 
     Raises:
         OSError: the file cannot be read.
         AttributeError: its file meta information lacks a UID.
         ValueError: the peer accepted no presentation context for it.
     """
+    patience_s = association.dimse_timeout
+    if patience_s is not None:
+        association.dimse_timeout = patience_s + path.stat().st_size / SLOWEST_BYTES_PER_S
     try:
         answer = association.send_c_store(path, msg_id=number % _LAST_MESSAGE_ID + 1)
     except RuntimeError:  # pynetdicom's word for an association that has ended
         return StoreAnswer(None, "")
+    finally:
+        association.dimse_timeout = patience_s
     if "Status" not in answer:
         return StoreAnswer(None, "")
     return StoreAnswer(int(answer.Status), read_comment(answer, path))

@@ -13,7 +13,7 @@ from functools import partial
 from pynetdicom import evt
 from pynetdicom.transport import AssociationSocket
 
-from dicom_node.request_check import check_answer, check_request
+from dicom_node.request_check import check_answer, check_request, keep_first_version
 
 LARGEST_PDU = 1024**2  # bytes; the largest value that receiver.maximum_pdu_bytes can have
 # Bytes; more than any association request takes: 128 presentation contexts with every transfer syntax there is take
@@ -106,6 +106,7 @@ class _Reader:
         received = self._receive(wanted)
         if wanted > HEADER_BYTES and self._type in self._checks:
             self._checks[self._type](received)
+            keep_first_version(received)
         self._type = received[0] if wanted == HEADER_BYTES and received else 0
         return received
 

@@ -19,6 +19,7 @@ _LETTERS = str.maketrans(
     {"ä": "ae", "ö": "oe", "ü": "ue", "å": "aa", "ø": "oe", "æ": "ae", "œ": "oe", "ł": "l", "đ": "d"}
 )
 _DATE = re.compile(r"(\d{4})(\d\d)(\d\d)")  # DA, PS3.5 section 6.2
+_NUMBERS = re.compile(r"\d+")
 _FIRST, _LAST = " ", "~"  # of the default repertoire without its control characters, PS3.5 section 6.1.2.1
 
 
@@ -40,20 +41,30 @@ def withhold_patient(comment: str, file: Path) -> str:
     try:
         said = comment.lower()
         words, letters = set(_BETWEEN_WORDS.split(said)), _BETWEEN_WORDS.sub("", said)
-        forms = _forms_of_the_patient(file)
+        header = dcmread(file, stop_before_pixels=True, specific_tags=list(_NAMING))
+        forms = _forms_of_the_patient(header)
         named = any(form in words or (len(form) >= _LONG and form in letters) for form in forms)
-        return WITHHELD if named else comment
+        return WITHHELD if named or _tells_birth(said, header) else comment
     except (OSError, *DAMAGED):
         return WITHHELD
 
 
-def _forms_of_the_patient(file: Path) -> set[str]:
+def _forms_of_the_patient(header: Dataset) -> set[str]:
     """Letters and digits of every value and of every word in it, in each way that they are written."""
-    header = dcmread(file, stop_before_pixels=True, specific_tags=list(_NAMING))
     values = [str(header.get(keyword) or "") for keyword in _NAMING]
     spelled = (one for value in values for one in (*_spellings(value), *_dates(value)))
     forms = (form for text in spelled for form in (_BETWEEN_WORDS.sub("", text), *_BETWEEN_WORDS.split(text)))
     return {form for form in forms if len(form) >= _SHORTEST}
+
+
+def _tells_birth(said: str, header: Dataset) -> bool:
+    """Whether day and year of birth stand there as numbers: the month may be a word of any language."""
+    found = _DATE.fullmatch(str(header.get("PatientBirthDate") or ""))
+    if found is None:
+        return False
+    numbers = {int(number) for number in _NUMBERS.findall(said)}
+    year, day = int(found.group(1)), int(found.group(3))
+    return day in numbers and year in numbers
 
 
 def _spellings(value: str) -> Iterator[str]:

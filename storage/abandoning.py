@@ -106,7 +106,8 @@ def _abandon_series(connection: Connection, row: SeriesRow, giving_up: GivingUp)
             _withdraw(connection, one, giving_up)
         destinations = tuple(one.destination for one in failed)
     if row.failed_from in (SeriesState.REFUSED, SeriesState.DELIVERING):
-        note(connection, row, "series-abandoned", said, actor=giving_up.actor, now=giving_up.now)
+        at = {"revision": row.revision, **said}
+        note(connection, row, "series-abandoned", at, actor=giving_up.actor, now=giving_up.now)
         end_series(connection, row, actor=giving_up.actor, now=giving_up.now)
     else:
         _refuse(connection, row, said, giving_up)

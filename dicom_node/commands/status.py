@@ -22,6 +22,7 @@ from dicom_node.folders import Folders
 from dicom_node.printable import printable
 from dicom_node.reasons import REASONS, Reason
 from dicom_node.settings import Settings
+from storage.audit import entries
 from storage.database import Database
 from storage.outbox import newest_deliveries
 from storage.overview import DestinationOverview, Overview
@@ -81,7 +82,7 @@ def collect_series(
     """The newest series with what is being done to each, and progress in patches (or null)."""
     progress = _progress(folders)
     rows = [
-        {**_as_dict(row, progress), "given_up": _given_up(db, row)}
+        {**_as_dict(row, progress), "given_up": _given_up(db, row), "report_given_up": _report_given_up(db, row)}
         for row in list_series(db, states=states, limit=limit)
     ]
     return {"series": rows, "progress": progress}
@@ -166,6 +167,8 @@ def _print_series(console: Console, db: Database, row: SeriesRow, progress: dict
     if names := _given_up(db, row):
         nobody = "" if any(one.taken for one in newest_deliveries(db, row)) else "; nobody has its results"
         console.print(printable(f"{INDENT}given up for {', '.join(names)}{nobody}"))
+    if _report_given_up(db, row):
+        console.print(f"{INDENT}its report was given up; nobody was told")
 
 
 def _waits(db: Database, row: SeriesRow) -> Iterator[str]:
@@ -190,6 +193,15 @@ def _given_up(db: Database, row: SeriesRow) -> list[str]:
     if row.state not in ENDED_WELL_STATES:
         return []
     return [one.destination for one in newest_deliveries(db, row) if one.state == DeliveryState.WITHDRAWN]
+
+
+def _report_given_up(db: Database, row: SeriesRow) -> bool:
+    """Whether nobody was told that the series is not analysed, because the report could not be made."""
+    if row.state != SeriesState.NOT_ANALYSED:
+        return False
+    abandoned = entries(db, row.series_instance_uid, "series-abandoned")
+    here = [one.detail for one in abandoned if one.detail.get("revision") == row.revision]
+    return any(one["from"] == SeriesState.REFUSED for one in here)
 
 
 def _doing(row: SeriesRow, progress: dict[str, Any] | None) -> str:

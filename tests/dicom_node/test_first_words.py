@@ -54,7 +54,19 @@ def test_who_asks_for_no_association_gives_its_place_back_and_counts_at_the_gate
 
 RELEASE, ANY_ABORT = struct.pack(">BBII", 5, 0, 4, 0), struct.pack(">BBII", 7, 0, 4, 0)
 REJECTION = struct.pack(">BBII", 3, 0, 4, 0x010101)
-OTHER_VERSION = association_request(1)[:6] + struct.pack(">H", 2) + association_request(1)[8:]
+
+
+def of_versions(bits: int) -> bytes:
+    return association_request(1)[:6] + struct.pack(">H", bits) + association_request(1)[8:]
+
+
+def test_who_knows_a_later_version_of_the_protocol_too_is_served(tmp_path: Path) -> None:
+    """PS3.8 9.3.2: a bit for each version, of which the acceptor tests its own."""
+    with running_node(tmp_path) as node, open_raw(node, of_versions(0b11)) as raw:
+        assert raw.recv(65536)[:1] == b"\x02"  # A-ASSOCIATE-AC
+
+
+OTHER_VERSION = of_versions(0b10)
 
 
 @pytest.mark.parametrize(

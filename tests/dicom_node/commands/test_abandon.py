@@ -1,15 +1,18 @@
 """Giving up on a series or on a destination, as the administrator does it."""
 
 import json
+from pathlib import Path
 
 import pytest
 from pydicom import dcmread
 
-from storage.outbox import claim_delivery, stored
+from storage.jobs import claim_series, fail
+from storage.outbox import claim_delivery, delivered, newest_deliveries, stored
 from storage.states import SeriesState
-from tests.dicom_node.commands.called_node import Site
+from tests.dicom_node.commands.called_node import CONFIG, Site
 from tests.support.head_series import HeadSeries
-from tests.support.pipeline import LEASE
+from tests.support.pipeline import LEASE, no_lesion, open_pipeline, small_series
+from tests.support.ports import free_port
 from tests.support.results import texts_of
 
 BECAUSE = ("--because", "the graphics card is broken")
@@ -47,6 +50,60 @@ def test_status_says_who_was_given_up(site: Site, delivering: HeadSeries) -> Non
     lines = site.run("status").stdout.splitlines()
     assert "    given up for pacs; nobody has its results" in lines
     assert "to pacs: 0 pending, 0 delivered, 0 failed, 1 withdrawn" in lines
+
+
+def test_status_says_that_nobody_was_told_of_a_series_that_is_not_analysed(site: Site, failed: HeadSeries) -> None:
+    site.run("abandon", failed.uid, *BECAUSE)
+    assert "report was given up" not in site.run("status").stdout, "it is still to be made"
+    pipeline = site.pipeline
+    claim = claim_series(pipeline.db, SeriesState.REFUSED, "router:1:publishing", pipeline.clock(), LEASE)
+    assert claim is not None
+    fail(pipeline.db, claim, "attempts-used-up", "no header could be read", pipeline.clock())
+    site.run("abandon", failed.uid, *BECAUSE)
+    assert pipeline.row(failed).state == SeriesState.NOT_ANALYSED
+    assert "    its report was given up; nobody was told" in site.run("status").stdout.splitlines()
+    (series,) = json.loads(site.run("status", "--json").stdout)["series"]
+    assert (series["given_up"], series["report_given_up"]) == ([], True)
+
+
+def test_nobody_is_told_where_no_refusal_is_to_be_reported(tmp_path: Path) -> None:
+    """As of any series that is not analysed; an administrator who set that knows."""
+    config = tmp_path / "config.toml"
+    config.write_text(CONFIG.format(port=free_port(), away=free_port()) + '[results]\nreport_refusals = "none"\n')
+    with open_pipeline(tmp_path / "node", results={"report_refusals": "none"}) as pipeline:
+        site, series = Site(config, pipeline, 0), small_series(tmp_path)
+        pipeline.receive(series.files)
+        pipeline.quiet()
+        pipeline.assemble()
+        claim = claim_series(pipeline.db, SeriesState.QUEUED, "worker:1:analysis", pipeline.clock(), LEASE)
+        assert claim is not None
+        fail(pipeline.db, claim, "attempts-used-up", "no memory [cuda]", pipeline.clock())
+        site.run("abandon", series.uid, *BECAUSE)
+        pipeline.publish()
+        row = pipeline.row(series)
+        assert (row.state, row.reason_code) == (SeriesState.NOT_ANALYSED, "abandoned")
+        assert newest_deliveries(pipeline.db, row) == []
+        assert "given up" not in site.run("status").stdout
+
+
+def test_what_was_abandoned_is_sound_and_can_be_analysed_again(site: Site, failed: HeadSeries) -> None:
+    site.run("abandon", failed.uid, *BECAUSE)
+    site.pipeline.publish()
+    site.pipeline.settings.storage.folder.chmod(0o700)
+    doctor = site.run("doctor")
+    assert doctor.exit_code == 0, doctor.stdout
+    pipeline = site.pipeline
+    delivery = claim_delivery(pipeline.db, "pacs", "router:1:pacs", pipeline.clock(), LEASE)
+    assert delivery is not None
+    delivered(pipeline.db, delivery, [{"status": "0x0000"}], pipeline.clock())
+    assert site.run("reanalyse", failed.uid).exit_code == 0
+    pipeline.quiet()
+    pipeline.assemble()
+    row = pipeline.row(failed)
+    assert (row.state, row.revision, row.reason_code) == (SeriesState.QUEUED, 2, None)
+    site.pipeline.conclude(failed, no_lesion(failed))
+    site.pipeline.publish()
+    assert site.pipeline.row(failed).state == SeriesState.DELIVERING
 
 
 def test_who_took_the_results_has_them_though_it_never_said_that_it_keeps_them(
