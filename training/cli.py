@@ -1,7 +1,7 @@
 """The command `glianet-training`."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -33,6 +33,7 @@ app = typer.Typer(
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 Output = Annotated[Path | None, typer.Option(help="Results file to write, for `report`.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+Precision = Literal["float32", "bfloat16"]
 
 
 @app.command()
@@ -121,6 +122,7 @@ def evaluate(
     step: Annotated[int, typer.Option(min=1, max=96, help="Voxels that the window moves.")] = 48,
     detection_threshold: DetectionThreshold = None,
     device: Device = "auto",
+    precision: Annotated[Precision, typer.Option(help="What the network is computed in.")] = "float32",
     model: Annotated[str, typer.Option(help="Name of the model in tables; empty: its own.")] = "",
     run: Annotated[str, typer.Option(help="Which of several trainings this is.")] = "1",
     dataset: Annotated[str, typer.Option(help="Name of the cases in tables.")] = "",
@@ -138,13 +140,13 @@ def evaluate(
     choice = PhantomChoice(range(seed, seed + count), settings, generator, template, trees)
     try:
         chosen = manifest_cases(of_split(read_manifest(manifest), split)) if manifest else phantom_cases(choice)
-        scorer = load_scorer(weights, device, step)
+        scorer = load_scorer(weights, device, step, precision)
     except _problems() as problem:
         stop(str(problem))
     with bar("evaluating") as advance:
         scores = collect(evaluate_cases(chosen, scorer, advance, detection_threshold))
     named = dataset or (f"{manifest.stem}, {split or 'all'}" if manifest else f"{count} {generator} phantoms")
-    made = {"weights": weights.name, "weights_sha256": scorer.sha256, "step": step}
+    made = {"weights": weights.name, "weights_sha256": scorer.sha256, "step": step, "precision": precision}
     made |= {} if detection_threshold is None else {"detection_threshold": detection_threshold}
     show(scores, as_json=as_json, output=output, model=model or scorer.model, dataset=named, run=run, made=made)
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from glianet.device import choose_device
@@ -13,6 +14,7 @@ from glianet.load_model import load_model
 from glianet.model import ComputeSettings
 from glianet.volume import Volume
 from glianet.weights_file import weights_sha256
+from training.precision import DTYPES, computing_in
 
 Progress = Callable[[int, int], None]
 CHECKPOINT_ENDINGS = (".pt", ".pth")
@@ -27,14 +29,15 @@ class Scorer:
     score: Callable[[NDArray[np.int16], NDArray[np.float64], Progress | None], NDArray[np.float32]]
 
 
-def load_scorer(weights: Path, device: str = "auto", step: int = 48) -> Scorer:
+def load_scorer(weights: Path, device: str = "auto", step: int = 48, precision: str = "float32") -> Scorer:
     """Weights of GLIA-Net as the node runs them (safetensors), or best.pt or checkpoint.pt of any training.
 
-    step: voxels that the window moves. Raises GliaNetError or StateError where they cannot be used.
+    step: voxels that the window moves. precision: of the features, "float32" or "bfloat16". Raises GliaNetError or
+    StateError where they cannot be used.
     """
     if weights.suffix in CHECKPOINT_ENDINGS:
-        return _from_training(weights, device, step)
-    loaded = load_model([weights], ComputeSettings(device))
+        return _from_training(weights, device, step, DTYPES[precision])
+    loaded = load_model([weights], ComputeSettings(device, precision=precision))
     settings = EngineSettings(step=step)
 
     def score(
@@ -45,15 +48,17 @@ def load_scorer(weights: Path, device: str = "auto", step: int = 48) -> Scorer:
     return Scorer("glianet", loaded.sha256, score)
 
 
-def _from_training(weights: Path, device: str, step: int) -> Scorer:
+def _from_training(weights: Path, device: str, step: int, dtype: torch.dtype) -> Scorer:
     from training.sliding_window import score_volume_with
     from training.state import load_trained
 
-    model = load_trained(weights).to(choose_device(device)).eval()
+    place = choose_device(device)
+    model = load_trained(weights).to(place).eval()
 
     def score(
         hu: NDArray[np.int16], affine: NDArray[np.float64], progress: Progress | None = None
     ) -> NDArray[np.float32]:
-        return score_volume_with(model, hu, step=step, device=choose_device(device), progress=progress)
+        with computing_in(dtype, place):
+            return score_volume_with(model, hu, step=step, device=place, progress=progress)
 
     return Scorer(str(model.name), weights_sha256(weights), score)
