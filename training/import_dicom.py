@@ -3,7 +3,8 @@
 import re
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -55,16 +56,12 @@ def import_series(
     if seg:
         label = read_segmentation(seg, series, affine, hu.shape, segments)
     patient = patient_pseudonym(key, series.patient_id)
-    out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".import-", dir=out) as temporary:
-        made = Path(temporary) / case
-        made.mkdir()
+    with _new_folder(target) as made:
         write_grid(made / IMAGE, hu, affine)
         if label is not None:
             write_grid(made / LABEL, label, affine)
         if keep_dicom:
             _keep_dicom(series, seg, made / DICOM, key, patient)
-        shutil.move(made, target)
     return ManifestCase(
         case=case,
         image=target / IMAGE,
@@ -76,6 +73,17 @@ def import_series(
         sex=series.sex,
         ruptured=ruptured,
     )
+
+
+@contextmanager
+def _new_folder(target: Path) -> Iterator[Path]:
+    """A folder to be filled, which appears as `target` when the block ends well."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".import-", dir=target.parent) as temporary:
+        made = Path(temporary) / target.name
+        made.mkdir()
+        yield made
+        shutil.move(made, target)
 
 
 def _check_target(target: Path, case: str, folder: Path, seg: Path | None) -> None:
