@@ -10,7 +10,7 @@ help:
 	@echo "make demo             send a phantom CTA through the node and show what comes back"
 	@echo "make demo SERIES=DIR  the same with a folder of DICOM files of your own"
 	@echo "make test             run the tests"
-	@echo "make stress           the long forms of the fault, load and hostile input tests (a quarter of an hour)"
+	@echo "make stress           the long forms of the fault, load and hostile input tests (half an hour)"
 	@echo "make check            ruff, mypy and the import rules"
 	@echo "make viewer           fetch the OHIF viewer that a test opens (needs npm)"
 	@echo "make picture          open the demo's study in it, compare, and make the README's picture (needs Chromium, Orthanc)"
