@@ -25,7 +25,9 @@ MOST_ITEMS = 200_000  # 2,500 frames have a dozen each
 META_GROUP = 0x0002  # PS3.10 section 7.1
 PIXELS = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})  # PS3.3 C.7.6.3: float, double float, Pixel Data
 ITEM = (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00")  # its tag, PS3.5 section 7.5, in either byte order
-_SEQUENCE_END = (b"\xfe\xff\xdd\xe0", b"\xff\xfe\xe0\xdd")
+ITEM_END = (b"\xfe\xff\x0d\xe0", b"\xff\xfe\xe0\x0d")  # pydicom takes one too many for an empty item
+_COUNTED = (*ITEM, *ITEM_END)
+SEQUENCE_END = (b"\xfe\xff\xdd\xe0", b"\xff\xfe\xe0\xdd")
 _PIECE = 1024**2
 _FIRST_LOOK = 32 * 1024  # bytes; nearly every header is shorter
 _ITEM_BYTES = 8  # of an empty item
@@ -41,7 +43,7 @@ def _only_items(read_item: Callable[..., Dataset | None]) -> Callable[..., Datas
 
     def read(file: BinaryIO, *arguments: Any, **options: Any) -> Dataset | None:
         tag = file.read(_TAG_BYTES)
-        if len(tag) == _TAG_BYTES and tag not in (*ITEM, *_SEQUENCE_END):
+        if len(tag) == _TAG_BYTES and tag not in (*_COUNTED, *SEQUENCE_END):
             raise ValueError("a sequence holds something else than items")
         file.seek(-len(tag), SEEK_CUR)
         return read_item(file, *arguments, **options)
@@ -109,7 +111,7 @@ def _read_header(path: Path) -> tuple[FileDataset, int]:
         for limit in (_FIRST_LOOK, LARGEST_HEADER):
             file.seek(start)
             header, whole = _beginning(file, limit, is_deflated)
-            if len(header) > MOST_ITEMS * _ITEM_BYTES and any(header.count(tag) > MOST_ITEMS for tag in ITEM):
+            if len(header) > MOST_ITEMS * _ITEM_BYTES and any(header.count(tag) > MOST_ITEMS for tag in _COUNTED):
                 raise HeaderTooLarge(f"more than {MOST_ITEMS} items")
             file.seek(0)
             parsed = _parse(file.read(start) + (_stored(header) if is_deflated else header), whole)

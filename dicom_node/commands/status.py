@@ -184,8 +184,9 @@ def _waits(db: Database, row: SeriesRow) -> Iterator[str]:
                 yield f"last error: {one.last_error}"
         if one.state == DeliveryState.PENDING and one.last_error:
             when = f", next {shown_time(one.not_before)}" if one.not_before else ""
-            tries = "1 try" if one.attempts == 1 else f"{one.attempts} tries"
-            yield f"to {one.destination}: {tries} failed{when}"
+            counted = {0: "the last try did not count", 1: "1 try failed"}
+            tries = counted.get(one.attempts, f"{one.attempts} tries failed")
+            yield f"to {one.destination}: {tries}{when}"
 
 
 def _given_up(db: Database, row: SeriesRow) -> list[str]:

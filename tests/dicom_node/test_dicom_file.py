@@ -97,6 +97,7 @@ ITEM, END = struct.pack("<HHI", 0xFFFE, 0xE000, 0), struct.pack("<HHI", 0xFFFE, 
 SEQUENCE = struct.pack("<HH2sHI", 0x0031, 0x1001, b"SQ", 0, 0xFFFFFFFF)
 FLOODS = {
     "items": (SEQUENCE + ITEM * (MOST_ITEMS + 1) + END, "items"),
+    "ends of items": (SEQUENCE + struct.pack("<HHI", 0xFFFE, 0xE00D, 0) * (MOST_ITEMS + 1) + END, "items"),
     "no items": (SEQUENCE + struct.pack("<HHI", 0x0001, 0x0001, 0) * (MOST_ITEMS + 1) + END, "ValueError"),
     "elements": (struct.pack("<HH2sH", 0x0031, 0x1001, b"LO", 0) * (LARGEST_HEADER // 64), "no pixels within"),
     "nested": ((SEQUENCE + struct.pack("<HHI", 0xFFFE, 0xE000, 0xFFFFFFFF)) * 10_000, "RecursionError"),

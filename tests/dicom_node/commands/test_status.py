@@ -1,9 +1,12 @@
 import json
 import os
+from datetime import timedelta
 
 from storage.node_lock import NodeLock
+from storage.outbox import claim_delivery, postpone_delivery
 from tests.dicom_node.commands.called_node import Site
 from tests.support.head_series import HeadSeries
+from tests.support.pipeline import LEASE, no_lesion
 
 
 def test_a_folder_without_a_node_is_no_node_without_series(site: Site) -> None:
@@ -44,6 +47,21 @@ def test_a_delivery_that_is_tried_again(site: Site, delivering: HeadSeries) -> N
     assert "last error: no connection" in lines
     assert "to pacs: 1 try failed, next 2026-01-15 11:00:30 UTC" in lines
     assert not any("no [[destination]]" in line for line in lines)
+
+
+def test_a_delivery_whose_only_try_did_not_count(site: Site, received: HeadSeries) -> None:
+    pipeline = site.pipeline
+    pipeline.quiet()
+    pipeline.assemble()
+    pipeline.conclude(received, no_lesion(received))
+    pipeline.publish()
+    claim = claim_delivery(pipeline.db, "pacs", "router:1:pacs", pipeline.clock(), LEASE)
+    assert claim is not None
+    pause = timedelta(seconds=30)
+    postpone_delivery(pipeline.db, claim, "no space left", pause, 1, pipeline.clock(), counts=False)
+    lines = [line.strip() for line in site.run("status").stdout.splitlines()]
+    assert "last error: no space left" in lines
+    assert "to pacs: the last try did not count, next 2026-01-15 10:01:00 UTC" in lines
 
 
 def test_a_delivery_to_a_destination_that_is_not_in_the_settings(site: Site, delivering: HeadSeries) -> None:
