@@ -4,18 +4,8 @@ import torch
 
 from tests.training.made_cases import cube_case
 from training.recipe import DataRecipe
-from training.validation import detection_score, validate, validation_cases
+from training.validation import validate, validation_cases
 from training.validation_picture import FOUND_COLOUR, TRUTH_COLOUR, draw_case
-
-
-def test_the_score_is_the_mean_of_the_best_recalls_below_each_limit() -> None:
-    """Limits 0.25, 0.5, 1, 2, 4 false positives: none, none, 0.5, 0.5, 0.75."""
-    points = [(0.1, 0.9, 5.0), (0.3, 0.75, 4.0), (0.5, 0.5, 1.0), (0.9, 0.25, 1.0)]
-    assert detection_score(points) == pytest.approx((0 + 0 + 0.5 + 0.5 + 0.75) / 5)
-
-
-def test_without_targets_the_score_is_zero() -> None:
-    assert detection_score([(0.5, None, 0.0)]) == 0
 
 
 class _Oracle(torch.nn.Module):

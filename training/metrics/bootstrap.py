@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from training.metrics.case_score import SIZE_NAMES, CaseScore
 from training.metrics.intervals import BOOTSTRAP_SEED, LEVEL, RESAMPLES, Interval
 from training.metrics.named_figures import fps_of_size, named_figures, recall_of_size
-from training.metrics.summary import summarise
+from training.metrics.summary import FALSE_POSITIVES_PER_CASE, summarise
 
 Values = NDArray[np.float64]
 
@@ -28,6 +28,44 @@ def bootstrap_figures(scores: Sequence[CaseScore], resamples: int = RESAMPLES) -
         return {name: None if value is None else Interval(value, None, None) for name, value in values.items()}
     drawn = _figures_of_draws(scores, _weights(len(scores), resamples))
     return {name: _interval(value, drawn[name]) for name, value in values.items()}
+
+
+def bootstrap_differences(
+    model: Sequence[Sequence[CaseScore]], other: Sequence[Sequence[CaseScore]], resamples: int = RESAMPLES
+) -> dict[str, Interval | None]:
+    """For each of `named_figures` the model's less the other's, paired: both are drawn the same cases.
+
+    model, other: the scores of each run, all of the same cases in any order; a model's figure is the mean of its runs'.
+    None where it is undefined in a run. The limits are None where there is one case only.
+    """
+    values, against = _mean_figures(model), _mean_figures(other)
+    known = {name: _less(values[name], against[name]) for name in values}
+    cases = len(model[0])
+    if cases < 2:
+        return {name: None if value is None else Interval(value, None, None) for name, value in known.items()}
+    weights = _weights(cases, resamples)
+    drawn, drawn_against = _mean_of_draws(model, weights), _mean_of_draws(other, weights)
+    return {name: _interval(value, drawn[name] - drawn_against[name]) for name, value in known.items()}
+
+
+def _mean_figures(runs: Sequence[Sequence[CaseScore]]) -> dict[str, float | None]:
+    each = [named_figures(summarise(scores)) for scores in runs]
+    return {name: _mean([one[name] for one in each]) for name in each[0]}
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(values) if len(known) == len(values) else None
+
+
+def _less(value: float | None, other: float | None) -> float | None:
+    return None if value is None or other is None else value - other
+
+
+def _mean_of_draws(runs: Sequence[Sequence[CaseScore]], weights: Values) -> dict[str, Values]:
+    """Each case has the same weights in every run and model: they are taken by name."""
+    each = [_figures_of_draws(sorted(scores, key=lambda score: score.name), weights) for scores in runs]
+    return {name: np.mean([one[name] for one in each], axis=0) for name in each[0]}
 
 
 def _weights(cases: int, resamples: int) -> Values:
@@ -48,6 +86,7 @@ def _figures_of_draws(scores: Sequence[CaseScore], weights: Values) -> dict[str,
     )
     figures = _rates(sums, weights.shape[1])
     figures |= {"auc": _roc_areas(positive, negative), "ap": _precision_recall_areas(positive, negative)}
+    figures["froc_score"] = _froc_scores(scores, weights)
     for size in SIZE_NAMES:
         figures[recall_of_size(size)] = _share(sums[f"found {size}"], sums[f"targets {size}"])
         figures[fps_of_size(size)] = _share(sums[f"fps {size}"], sums[f"cases {size}"])
@@ -89,6 +128,15 @@ def _rates(sums: Mapping[str, Values], cases: int) -> dict[str, Values]:
         "specificity": _share(sums["quiet"], sums["negative"]),
         "accuracy": (sums["found"] + sums["quiet"]) / cases,
     }
+
+
+def _froc_scores(scores: Sequence[CaseScore], weights: Values) -> Values:
+    """(R,) as `froc_score`."""
+    found, false = (weights @ np.array([[at[k] for at in score.froc] for score in scores], float) for k in (0, 1))
+    targets = weights @ np.array([len(score.targets.true) for score in scores], np.float64)
+    recall, fps = _share(found, targets[:, None]), false / weights.shape[1]
+    best = [np.where(fps <= limit, recall, 0.0).max(axis=1) for limit in FALSE_POSITIVES_PER_CASE]
+    return np.where(targets > 0, np.mean(best, axis=0), np.nan)
 
 
 def _roc_areas(positive: Values, negative: Values) -> Values:

@@ -5,7 +5,7 @@ from training.metrics.summary import Summary
 
 PLAIN = (
     "precision", "recall", "dsc", "hd95_mm", "auc", "ap",
-    "target_tp", "target_fp", "target_fn", "target_precision", "target_recall", "fps_per_case",
+    "target_tp", "target_fp", "target_fn", "target_precision", "target_recall", "fps_per_case", "froc_score",
     "sensitivity", "specificity", "accuracy",
 )  # fmt: skip
 """Fields of `Summary` that are figures."""

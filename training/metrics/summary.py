@@ -11,6 +11,9 @@ from training.metrics.case_score import FROC_THRESHOLDS, SIZE_NAMES, CaseScore
 from training.metrics.curves import precision_recall_curve, roc_curve
 from training.metrics.voxels import VoxelCounts, VoxelHistograms, ratio
 
+FALSE_POSITIVES_PER_CASE = (0.25, 0.5, 1.0, 2.0, 4.0)
+"""At which recall is read off a free-response curve for its score."""
+
 
 @dataclass(frozen=True)
 class SizeSummary:
@@ -24,7 +27,10 @@ class SizeSummary:
 
 @dataclass(frozen=True)
 class Summary:
-    """The figures of the paper's Tables 2, 3 and 5 and its case-wise ones. Rates from 0 to 1, None where undefined."""
+    """The figures of the paper's Tables 2, 3 and 5 and its case-wise ones, and `froc_score`.
+
+    Rates from 0 to 1, None where undefined.
+    """
 
     cases: int
     precision: float | None
@@ -39,6 +45,7 @@ class Summary:
     target_precision: float | None
     target_recall: float | None
     fps_per_case: float
+    froc_score: float | None
     sensitivity: float | None
     specificity: float | None
     accuracy: float
@@ -71,6 +78,7 @@ def summarise(scores: Sequence[CaseScore]) -> Summary:
         target_precision=_target_precision(scores),
         target_recall=ratio(tp, tp + fn),
         fps_per_case=fp / len(scores),
+        froc_score=froc_score(froc_points(scores)),
         sensitivity=ratio(sum(positive), len(positive)),
         specificity=ratio(sum(negative), len(negative)),
         accuracy=sum(positive + negative) / len(scores),
@@ -95,6 +103,20 @@ def froc_points(scores: Sequence[CaseScore]) -> list[tuple[float, float | None, 
         (threshold, ratio(int(tp), targets), int(fp) / len(scores))
         for threshold, (tp, fp) in zip(FROC_THRESHOLDS, found, strict=True)
     ]
+
+
+def froc_score(points: Sequence[tuple[float, float | None, float]]) -> float | None:
+    """Mean over `FALSE_POSITIVES_PER_CASE` of the best recall at no more than so many; None where there is no target.
+
+    points: as `froc_points` gives them. Other than recall at one threshold, it does not hang on where a model puts 0.5.
+    """
+    if any(recall is None for _, recall, _ in points):
+        return None
+    best = [
+        max((recall or 0.0 for _, recall, fps in points if fps <= limit), default=0.0)
+        for limit in FALSE_POSITIVES_PER_CASE
+    ]
+    return mean(best)
 
 
 def by_institution(scores: Sequence[CaseScore]) -> dict[str, Summary]:

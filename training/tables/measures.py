@@ -9,6 +9,7 @@ from training.metrics.named_figures import fps_of_size, recall_of_size
 
 Unit = Literal["%", "mm", "count", "per case", "s"]
 
+MINUS = "\N{MINUS SIGN}"
 ARROWS = {"high": "↑", "low": "↓"}
 
 
@@ -51,12 +52,14 @@ VOXEL_WISE = (
 TARGET_RECALL = Measure("target_recall", "Recall", "%", "high", "there is no true aneurysm")
 TARGET_PRECISION = Measure("target_precision", "Precision", "%", "high", "nothing is predicted")
 FPS_PER_CASE = Measure("fps_per_case", "FPs per case", "per case", "low")
+FROC_SCORE = Measure("froc_score", "FROC score", "%", "high", "there is no true aneurysm")
 TARGET_WISE = (
     Measure("target_tp", "TPs", "count", "high"),
     Measure("target_fp", "FPs", "count", "low"),
     Measure("target_fn", "FNs", "count", "low"),
     TARGET_RECALL,
     FPS_PER_CASE,
+    FROC_SCORE,
 )
 SENSITIVITY = Measure("sensitivity", "Sensitivity", "%", "high", NO_ANEURYSM)
 SPECIFICITY = Measure("specificity", "Specificity", "%", "high", "every case has an aneurysm")
@@ -81,6 +84,20 @@ def interval_text(interval: Interval, unit: Unit) -> str:
     whole = all(part == round(part) for part in parts)
     value, low, high = (number_text(part, unit, whole=whole) for part in parts)
     return f"{value} ({low}–{high})"
+
+
+def difference_text(difference: Interval, unit: Unit) -> str:
+    """Such as "+8.3 (−1.0 to +17.5)", rates in percentage points."""
+    if difference.low is None or difference.high is None:
+        return _signed(difference.value, unit)
+    low, high = (_signed(limit, unit) for limit in (difference.low, difference.high))
+    return f"{_signed(difference.value, unit)} ({low} to {high})"
+
+
+def _signed(value: float, unit: Unit) -> str:
+    digits = 2 if unit == "per case" else 1
+    rounded = round(100 * value if unit == "%" else value, digits)
+    return f"{'+' if rounded > 0 else MINUS if rounded < 0 else ''}{abs(rounded):.{digits}f}"
 
 
 def number_text(value: float, unit: Unit, *, whole: bool = True) -> str:

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 from training.metrics.case_score import SIZE_LIMITS_MM, SIZE_NAMES
 from training.metrics.intervals import RESAMPLES
-from training.metrics.summary import summarise
+from training.metrics.summary import FALSE_POSITIVES_PER_CASE, summarise
 from training.results import RunResults
+from training.tables.difference_table import difference_table
 from training.tables.estimates import DatasetEstimates, at_institution
 from training.tables.layout import DASH, Cell, Row, Table, figure_cells, text_row
 from training.tables.mean_curves import mean_froc
@@ -14,6 +15,7 @@ from training.tables.measures import (
     CASE_WISE,
     DSC,
     FPS_PER_CASE,
+    FROC_SCORE,
     TARGET_RECALL,
     TARGET_WISE,
     VOXEL_WISE,
@@ -25,6 +27,7 @@ AT_INSTITUTIONS = (DSC, TARGET_RECALL, FPS_PER_CASE, *CASE_WISE)
 ABLATION = tuple(("Voxel-wise", one) for one in VOXEL_WISE) + (
     ("Target-wise", TARGET_RECALL),
     ("Target-wise", FPS_PER_CASE),
+    ("Target-wise", FROC_SCORE),
 )
 MADE = ("weights_sha256", "step", "seed")
 """What a results file tells of its making that has a column of its own."""
@@ -39,7 +42,7 @@ BEST = "Bold: the best of the models of a data set."
 
 
 def paper_tables(datasets: Sequence[DatasetEstimates]) -> list[Table]:
-    """Every table of the report, in the paper's order; the ablation's for data sets with two models or more."""
+    """Every table of the report, in the paper's order; those that compare for data sets with two models or more."""
     several = [dataset for dataset in datasets if len(dataset.models) > 1]
     return [
         _by_model("Voxel-wise segmentation", VOXEL_WISE, datasets, "Layout of the paper's Table 2."),
@@ -47,13 +50,18 @@ def paper_tables(datasets: Sequence[DatasetEstimates]) -> list[Table]:
         _by_model("Case-wise diagnosis", CASE_WISE, datasets, "A case counts as positive where a target is predicted."),
         *(_by_size(dataset) for dataset in datasets),
         *(_ablation(dataset) for dataset in several),
+        *(difference_table(dataset) for dataset in several),
         _by_institution(datasets),
         *(_froc(dataset) for dataset in datasets),
         _how_made(datasets),
     ]
 
 
-_TARGETS = "TPs, FPs and FNs: aneurysms found, predicted in vain, and missed, in all cases together."
+_TARGETS = (
+    "TPs, FPs and FNs: aneurysms found, predicted in vain, and missed, in all cases together. FROC score: mean of the "
+    f"best recalls at no more than {', '.join(f'{fps:g}' for fps in FALSE_POSITIVES_PER_CASE)} FPs per case, over all "
+    "thresholds."
+)
 
 
 def _by_model(title: str, measures: Sequence[Measure], datasets: Sequence[DatasetEstimates], caption: str) -> Table:

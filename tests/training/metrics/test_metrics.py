@@ -10,7 +10,7 @@ from training.metrics.boxes import box_of, grown
 from training.metrics.case_score import FROC_THRESHOLDS, score_case, size_class
 from training.metrics.curves import precision_recall_curve, roc_curve
 from training.metrics.intervals import over_cases, over_runs
-from training.metrics.summary import by_institution, froc_points, summarise
+from training.metrics.summary import by_institution, froc_points, froc_score, summarise
 from training.metrics.surface import hausdorff_95_mm
 from training.metrics.targets import (
     Detection,
@@ -217,6 +217,13 @@ def test_institutions_are_summed_up_apart() -> None:
 def test_the_free_response_curve_counts_at_each_threshold() -> None:
     for _, recall, fps in froc_points(_cases()):
         assert (recall, fps) == (0.5, 0.5)  # scores are 0 or 1
+
+
+def test_the_froc_score_is_the_mean_of_the_best_recalls_below_each_limit() -> None:
+    """Limits 0.25, 0.5, 1, 2, 4 false positives: none, none, 0.5, 0.5, 0.75."""
+    points = [(0.1, 0.9, 5.0), (0.3, 0.75, 4.0), (0.5, 0.5, 1.0), (0.9, 0.25, 1.0)]
+    assert froc_score(points) == pytest.approx((0 + 0 + 0.5 + 0.5 + 0.75) / 5)
+    assert froc_score([(0.5, None, 0.0)]) is None
 
 
 def test_intervals_over_runs_are_students() -> None:

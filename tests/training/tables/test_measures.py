@@ -3,7 +3,7 @@
 import pytest
 
 from training.metrics.intervals import Interval
-from training.tables.measures import ACCURACY, FPS_PER_CASE, Unit, interval_text, number_text
+from training.tables.measures import ACCURACY, FPS_PER_CASE, Unit, difference_text, interval_text, number_text
 
 
 @pytest.mark.parametrize(
@@ -25,6 +25,12 @@ def test_intervals() -> None:
     assert interval_text(Interval(103, 98.5, 108), "count") == "103.0 (98.5–108.0)"
     assert interval_text(Interval(103, 98, 108), "count") == "103 (98–108)"
     assert interval_text(Interval(0.5, None, None), "%") == "50.0"
+
+
+def test_differences_have_signs() -> None:
+    assert difference_text(Interval(0.083, -0.01, 0.175), "%") == "+8.3 (−1.0 to +17.5)"
+    assert difference_text(Interval(-0.4, -0.714, -0.001), "per case") == "−0.40 (−0.71 to 0.00)"
+    assert difference_text(Interval(-12.04, None, None), "mm") == "−12.0"
 
 
 def test_best_by_what_is_better_and_not_where_all_are_alike() -> None:
