@@ -106,7 +106,12 @@ def export(
 
 @app.command()
 def evaluate(
-    weights: Annotated[Path, typer.Argument(help="Weights (safetensors), or best.pt or checkpoint.pt of a training.")],
+    weights: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Weights (safetensors; several: the networks' mean), or best.pt or checkpoint.pt of a training."
+        ),
+    ],
     manifest: Annotated[Path | None, typer.Option(help="Cases to evaluate on, instead of phantoms.")] = None,
     split: Annotated[str, typer.Option(help="Split of the manifest; empty for all.")] = "test",
     count: Count = 4,
@@ -123,6 +128,10 @@ def evaluate(
     detection_threshold: DetectionThreshold = None,
     device: Device = "auto",
     precision: Annotated[Precision, typer.Option(help="What the network is computed in.")] = "float32",
+    flip: Annotated[
+        list[str] | None,
+        typer.Option(help="Average with the mirror image, as `model.flips`: head-foot, front-back, left-right."),
+    ] = None,
     model: Annotated[str, typer.Option(help="Name of the model in tables; empty: its own.")] = "",
     run: Annotated[str, typer.Option(help="Which of several trainings this is.")] = "1",
     dataset: Annotated[str, typer.Option(help="Name of the cases in tables.")] = "",
@@ -130,6 +139,7 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Score weights on the cases of a manifest, or on phantoms: by voxel, by aneurysm, by case."""
+    from glianet.model import ComputeSettings
     from training.commands.evaluation import collect, show
     from training.evaluate_cases import PhantomChoice, evaluate_cases, manifest_cases, phantom_cases
     from training.manifest import of_split, read_manifest
@@ -140,13 +150,16 @@ def evaluate(
     choice = PhantomChoice(range(seed, seed + count), settings, generator, template, trees)
     try:
         chosen = manifest_cases(of_split(read_manifest(manifest), split)) if manifest else phantom_cases(choice)
-        scorer = load_scorer(weights, device, step, precision)
+        compute = ComputeSettings(device, precision=precision, flips=tuple(flip or ()))
+        scorer = load_scorer(weights, compute, step)
     except _problems() as problem:
         stop(str(problem))
     with bar("evaluating") as advance:
         scores = collect(evaluate_cases(chosen, scorer, advance, detection_threshold))
     named = dataset or (f"{manifest.stem}, {split or 'all'}" if manifest else f"{count} {generator} phantoms")
-    made = {"weights": weights.name, "weights_sha256": scorer.sha256, "step": step, "precision": precision}
+    names = ", ".join(path.name for path in weights)
+    made = {"weights": names, "weights_sha256": scorer.sha256, "step": step, "precision": precision}
+    made |= {"flips": list(compute.flips)} if compute.flips else {}
     made |= {} if detection_threshold is None else {"detection_threshold": detection_threshold}
     show(scores, as_json=as_json, output=output, model=model or scorer.model, dataset=named, run=run, made=made)
 

@@ -1,6 +1,6 @@
 """Any trained weights as one thing: a volume in, the probability of each voxel out."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from glianet.device import choose_device
 from glianet.engine import EngineSettings, score_volume
+from glianet.errors import SettingsError
 from glianet.load_model import load_model
 from glianet.model import ComputeSettings
 from glianet.volume import Volume
@@ -29,15 +30,22 @@ class Scorer:
     score: Callable[[NDArray[np.int16], NDArray[np.float64], Progress | None], NDArray[np.float32]]
 
 
-def load_scorer(weights: Path, device: str = "auto", step: int = 48, precision: str = "float32") -> Scorer:
-    """Weights of GLIA-Net as the node runs them (safetensors), or best.pt or checkpoint.pt of any training.
+def load_scorer(weights: Sequence[Path], compute: ComputeSettings, step: int = 48) -> Scorer:
+    """Weights of GLIA-Net as the node runs them (safetensors), or one best.pt or checkpoint.pt of any training.
 
-    step: voxels that the window moves. precision: of the features, "float32" or "bfloat16". Raises GliaNetError or
-    StateError where they cannot be used.
+    step: voxels that the window moves. Raises GliaNetError or StateError where they cannot be used: means over several
+    networks, or over mirror images, are the node's, so that they take weights of GLIA-Net alone.
     """
-    if weights.suffix in CHECKPOINT_ENDINGS:
-        return _from_training(weights, device, step, DTYPES[precision])
-    loaded = load_model([weights], ComputeSettings(device, precision=precision))
+    trained = [path for path in weights if path.suffix in CHECKPOINT_ENDINGS]
+    if trained and (len(weights) > 1 or compute.flips):
+        raise SettingsError(
+            what=f"{trained[0]} is a training's checkpoint, which is scored by itself and without mirror images; "
+            f"`glianet-training export` makes weights of it",
+            where="weights",
+        )
+    if trained:
+        return _from_training(trained[0], compute.device, step, DTYPES[compute.precision])
+    loaded = load_model(weights, compute)
     settings = EngineSettings(step=step)
 
     def score(

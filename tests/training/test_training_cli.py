@@ -52,13 +52,14 @@ def test_evaluate_on_phantoms_counts_what_was_planted(tmp_path: Path) -> None:
     weights, output = tmp_path / "weights.safetensors", tmp_path / "results.json"
     save_network(GLIANet(), weights, {})
     options = ("--count", "1", "--seed", "900100", "--step", "96", "--json", "--output", str(output), *TINY)
-    result = _run("evaluate", str(weights), *options, "--aneurysms", "2", "--model", "ours")
+    result = _run("evaluate", str(weights), *options, "--aneurysms", "2", "--model", "ours", "--flip", "left-right")
     assert result.exit_code == 0, result.output
     document = json.loads(result.stdout)
     (case,) = document["cases"]
     assert case["case"] == "phantom-900100" and document["all"]["cases"] == 1
     results = load_results(output)
     assert (results.model, results.dataset) == ("ours", "1 standard phantoms") and results.made["step"] == 96
+    assert (results.made["weights"], results.made["flips"]) == ("weights.safetensors", ["left-right"])
 
 
 def test_a_training_on_a_manifest_and_its_evaluation(tmp_path: Path) -> None:
@@ -101,6 +102,8 @@ def test_a_training_on_a_manifest_and_its_evaluation(tmp_path: Path) -> None:
 def test_mistakes_are_one_line_without_a_traceback(tmp_path: Path) -> None:
     result = _run("evaluate", str(tmp_path / "none.safetensors"))
     assert result.exit_code == 2 and "none.safetensors" in result.output
+    result = _run("evaluate", str(tmp_path / "none.safetensors"), "--flip", "up-down")
+    assert result.exit_code == 2 and "not each a different one of head-foot, front-back, left-right" in result.output
     result = _run("train", str(tmp_path / "run"), "--set", "run.stepz=1")
     assert result.exit_code == 2 and "run.stepz: it is unknown" in result.output
     result = _run("train", str(tmp_path / "run"), "--set", "run.steps")
