@@ -130,10 +130,13 @@ def evaluate(
     precision: Annotated[Precision, typer.Option(help="What the network is computed in.")] = "float32",
     flip: Annotated[
         list[str] | None,
-        typer.Option(help="Average with the mirror image, as `model.flips`: head-foot, front-back, left-right."),
+        typer.Option(
+            help="Average with the mirror image: head-foot, front-back, left-right; may be given again, each doubles "
+            "the time."
+        ),
     ] = None,
-    model: Annotated[str, typer.Option(help="Name of the model in tables; empty: its own.")] = "",
-    run: Annotated[str, typer.Option(help="Which of several trainings this is.")] = "1",
+    model: Annotated[str, typer.Option(help="Name of the model in tables; empty: its network's.")] = "",
+    run: Annotated[str, typer.Option(help="Which of several trainings of one model this is.")] = "1",
     dataset: Annotated[str, typer.Option(help="Name of the cases in tables.")] = "",
     output: Output = None,
     as_json: AsJson = False,
@@ -158,7 +161,8 @@ def evaluate(
         scores = collect(evaluate_cases(chosen, scorer, advance, detection_threshold))
     named = dataset or (f"{manifest.stem}, {split or 'all'}" if manifest else f"{count} {generator} phantoms")
     names = ", ".join(path.name for path in weights)
-    made = {"weights": names, "weights_sha256": scorer.sha256, "step": step, "precision": precision}
+    made = {"weights": names, "weights_sha256": scorer.sha256, "window_step": step, "precision": precision}
+    made |= {"networks": len(weights)} if len(weights) > 1 else {}
     made |= {"flips": list(compute.flips)} if compute.flips else {}
     made |= {} if detection_threshold is None else {"detection_threshold": detection_threshold}
     show(scores, as_json=as_json, output=output, model=model or scorer.model, dataset=named, run=run, made=made)

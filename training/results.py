@@ -15,7 +15,7 @@ from training.metrics.targets import Target, TargetMatches
 from training.metrics.voxels import CURVE_THRESHOLDS, VoxelCounts, VoxelHistograms
 
 FORMAT = "glianet-training results"
-VERSION = 1
+VERSION = 2
 
 
 class ResultsError(Exception):

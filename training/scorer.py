@@ -23,7 +23,10 @@ CHECKPOINT_ENDINGS = (".pt", ".pth")
 
 @dataclass(frozen=True)
 class Scorer:
-    """model: its name; sha256: of the file. score: HU (D, H, W) int16 with its affine to probability, (D, H, W)."""
+    """model: its name; sha256: of the file, of several that of their digests.
+
+    score: HU (D, H, W) int16 with its affine to probability, (D, H, W).
+    """
 
     model: str
     sha256: str
@@ -33,18 +36,20 @@ class Scorer:
 def load_scorer(weights: Sequence[Path], compute: ComputeSettings, step: int = 48) -> Scorer:
     """Weights of GLIA-Net as the node runs them (safetensors), or one best.pt or checkpoint.pt of any training.
 
-    step: voxels that the window moves. Raises GliaNetError or StateError where they cannot be used: means over several
-    networks, or over mirror images, are the node's, so that they take weights of GLIA-Net alone.
+    compute: of a checkpoint device and precision alone. step: voxels that the window moves. Raises GliaNetError or
+    StateError where they cannot be used: means over several networks, or over mirror images, are the node's, so that
+    they take weights of GLIA-Net alone.
     """
     trained = [path for path in weights if path.suffix in CHECKPOINT_ENDINGS]
     if trained and (len(weights) > 1 or compute.flips):
         raise SettingsError(
-            what=f"{trained[0]} is a training's checkpoint, which is scored by itself and without mirror images; "
-            f"`glianet-training export` makes weights of it",
+            what=f"{trained[0]} is a training's checkpoint, which is scored by itself and without mirror images",
             where="weights",
+            advice="Name it alone; `glianet-training export` makes weights for the rest, of GLIA-Net alone",
         )
     if trained:
-        return _from_training(trained[0], compute.device, step, DTYPES[compute.precision])
+        precision = "float32" if compute.precision == "auto" else compute.precision
+        return _from_training(trained[0], compute.device, step, DTYPES[precision])
     loaded = load_model(weights, compute)
     settings = EngineSettings(step=step)
 

@@ -58,7 +58,7 @@ def test_evaluate_on_phantoms_counts_what_was_planted(tmp_path: Path) -> None:
     (case,) = document["cases"]
     assert case["case"] == "phantom-900100" and document["all"]["cases"] == 1
     results = load_results(output)
-    assert (results.model, results.dataset) == ("ours", "1 standard phantoms") and results.made["step"] == 96
+    assert (results.model, results.dataset) == ("ours", "1 standard phantoms") and results.made["window_step"] == 96
     assert (results.made["weights"], results.made["flips"]) == ("weights.safetensors", ["left-right"])
 
 

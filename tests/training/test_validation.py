@@ -51,3 +51,11 @@ def test_the_picture_outlines_truth_and_prediction_around_the_target() -> None:
     assert picture.shape == (30, 40 + 40 + 30, 3)
     assert tuple(picture[9, 21]) == TRUTH_COLOUR and tuple(picture[19, 6]) == FOUND_COLOUR
     assert tuple(picture[0, 0]) == (0, 0, 0)
+
+
+def test_without_an_aneurysm_the_score_is_zero() -> None:
+    case = cube_case()
+    case.hu[case.labels > 0] = 40
+    case.labels[:] = 0
+    found = validate(_Oracle(), iter([case]), torch.device("cpu"), 96)  # type: ignore[arg-type]
+    assert (found.score, found.recall) == (0.0, None)

@@ -25,6 +25,7 @@ RATES: tuple[tuple[str, str], ...] = (
     ("ap", "AP"),
     ("target_recall", "target recall"),
     ("fps_per_case", "false positives a case"),
+    ("froc_score", "FROC score"),
     ("sensitivity", "case sensitivity"),
     ("specificity", "case specificity"),
     ("accuracy", "case accuracy"),

@@ -10,7 +10,10 @@ from training.metrics.surface import hausdorff_95_mm
 from training.metrics.targets import Detection, TargetMatches, match_targets, predicted_mask
 from training.metrics.voxels import THRESHOLD, VoxelCounts, VoxelHistograms, count_voxels
 
-FROC_THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
+FROC_THRESHOLDS = (
+    0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999,
+)  # fmt: skip
+"""Close to 0 and 1 too: networks that are sure of what they see differ there alone."""
 """At which targets are matched for the free-response curve."""
 
 SIZE_LIMITS_MM = (3.0, 7.0)
@@ -96,7 +99,7 @@ def score_case(
 
     detection_threshold: where given, what is predicted are the components above 0.5 that have enough voxels above it,
     as the node shows them, and the free-response curve varies it from 0.5 on. Histograms, and with them AUC and AP,
-    are always of all voxels. Memory: two masks of the volume, and the part of it that holds any score above 0.05, in
+    are always of all voxels. Memory: two masks of the volume, and the part of it that holds any score above 0.01, in
     numbers of four bytes where its components are told apart.
     """
     if truth.shape != probability.shape:

@@ -108,7 +108,8 @@ def froc_points(scores: Sequence[CaseScore]) -> list[tuple[float, float | None, 
 def froc_score(points: Sequence[tuple[float, float | None, float]]) -> float | None:
     """Mean over `FALSE_POSITIVES_PER_CASE` of the best recall at no more than so many; None where there is no target.
 
-    points: as `froc_points` gives them. Other than recall at one threshold, it does not hang on where a model puts 0.5.
+    points: as `froc_points` gives them. It hangs less on where a model puts 0.5 than recall at one threshold does;
+    where none has so few false positives, the recall counts as 0.
     """
     if any(recall is None for _, recall, _ in points):
         return None

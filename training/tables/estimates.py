@@ -10,6 +10,15 @@ from training.metrics.named_figures import named_figures
 from training.metrics.summary import summarise
 from training.results import RunResults
 
+WAYS = {
+    "detection_threshold": "detection threshold",
+    "window_step": "window's step",
+    "precision": "precision",
+    "networks": "number of networks",
+    "flips": "list of flips",
+}
+"""How `evaluate` counts: what differs between runs of one model is no training."""
+
 
 class ReportError(Exception):
     """No honest table can be made of these results; the text says which results and what to do."""
@@ -95,16 +104,21 @@ def _check_cases(results: RunResults) -> None:
 
 def _check_runs(results: Sequence[RunResults]) -> None:
     """results: of one data set."""
-    first, seen, detection = results[0], set(), dict[str, object]()
+    first, seen, ways = results[0], set(), dict[tuple[str, str], object]()
     for one in results:
-        threshold = one.made.get("detection_threshold")
-        if detection.setdefault(one.model, threshold) != threshold:
-            raise ReportError(
-                f"{_name(one)}: its detection threshold is {threshold}, that of another run {detection[one.model]}; "
-                "they are no runs of one model: name the models apart"
-            )
+        for key, words in WAYS.items():
+            way = one.made.get(key)
+            other_way = ways.setdefault((one.model, key), way)
+            if other_way != way:
+                raise ReportError(
+                    f"{_name(one)}: its {words} is {way}, that of another run {other_way}; they are no runs of one "
+                    "model: name the models apart with `evaluate --model`"
+                )
         if (one.model, one.run) in seen:
-            raise ReportError(f"{_name(one)}: two files hold this run; give it once, or name the runs apart")
+            raise ReportError(
+                f"{_name(one)}: two files hold this run; give it once, or name them apart: models with `evaluate "
+                "--model`, trainings of one model with `--run`"
+            )
         seen.add((one.model, one.run))
         other = sorted(_truth(one) ^ _truth(first))
         if other:

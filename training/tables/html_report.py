@@ -83,7 +83,7 @@ ol.notes { margin: .2rem 0; padding-left: 1.4rem; }
 {% for cell in row %}
 {% set note = table.mark(cell) %}
 {% set mark %}{% if note %}<sup>{{ note }}</sup>{% endif %}{% endset %}
-{% set text %}{% if cell.best %}<strong>{{ cell.text }}</strong>{% else %}{{ cell.text }}{% endif %}{% endset %}
+{% set text %}{% if cell.bold %}<strong>{{ cell.text }}</strong>{% else %}{{ cell.text }}{% endif %}{% endset %}
 {% if loop.index <= table.labels %}
 <th scope="row" class="label">{{ text }}{{ mark }}</th>
 {% else %}

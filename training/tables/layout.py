@@ -12,10 +12,10 @@ DASH = "–"
 
 @dataclass(frozen=True)
 class Cell:
-    """text; best: of the models of this data set, to be bold; note: a footnote, "" for none."""
+    """text; bold: as the table's caption says; note: a footnote, "" for none."""
 
     text: str
-    best: bool = False
+    bold: bool = False
     note: str = ""
 
 

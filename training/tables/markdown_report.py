@@ -31,7 +31,7 @@ def _row(table: Table, row: Row) -> str:
 
 def _cell(cell: Cell) -> str:
     text = _escaped(cell.text)
-    return f"**{text}**" if cell.best and text else text
+    return f"**{text}**" if cell.bold and text else text
 
 
 def _line(texts: Sequence[str]) -> str:

@@ -10,6 +10,8 @@ from training.metrics.named_figures import fps_of_size, recall_of_size
 Unit = Literal["%", "mm", "count", "per case", "s"]
 
 MINUS = "\N{MINUS SIGN}"
+MOST_DIGITS = 4
+"""After the point, of a difference."""
 ARROWS = {"high": "↑", "low": "↓"}
 
 
@@ -66,6 +68,11 @@ SPECIFICITY = Measure("specificity", "Specificity", "%", "high", "every case has
 ACCURACY = Measure("accuracy", "Accuracy", "%", "high")
 CASE_WISE = (SENSITIVITY, SPECIFICITY, ACCURACY)
 DSC = VOXEL_WISE[2]
+SIDE_BY_SIDE: tuple[tuple[str, Measure], ...] = (
+    *(("Voxel-wise", one) for one in VOXEL_WISE),
+    *(("Target-wise", one) for one in (TARGET_RECALL, FPS_PER_CASE, FROC_SCORE)),
+)
+"""The paper's Table S1, and the FROC score, with the kind of each."""
 BY_SIZE = {
     size: (
         Measure(recall_of_size(size), "Recall", "%", "high", "no aneurysm has this size"),
@@ -87,16 +94,20 @@ def interval_text(interval: Interval, unit: Unit) -> str:
 
 
 def difference_text(difference: Interval, unit: Unit) -> str:
-    """Such as "+8.3 (−1.0 to +17.5)", rates in percentage points."""
-    if difference.low is None or difference.high is None:
-        return _signed(difference.value, unit)
-    low, high = (_signed(limit, unit) for limit in (difference.low, difference.high))
-    return f"{_signed(difference.value, unit)} ({low} to {high})"
+    """Such as "+8.3 (−1.0 to +17.5)", rates in percentage points, with as many digits as show a limit that is not 0."""
+    scale, digits = 100 if unit == "%" else 1, 2 if unit == "per case" else 1
+    value, low, high = (
+        None if one is None else scale * one for one in (difference.value, difference.low, difference.high)
+    )
+    if low is None or high is None or value is None:
+        return _signed(scale * difference.value, digits)
+    while digits < MOST_DIGITS and any(limit and not round(limit, digits) for limit in (low, high)):
+        digits += 1
+    return f"{_signed(value, digits)} ({_signed(low, digits)} to {_signed(high, digits)})"
 
 
-def _signed(value: float, unit: Unit) -> str:
-    digits = 2 if unit == "per case" else 1
-    rounded = round(100 * value if unit == "%" else value, digits)
+def _signed(value: float, digits: int) -> str:
+    rounded = round(value, digits)
     return f"{'+' if rounded > 0 else MINUS if rounded < 0 else ''}{abs(rounded):.{digits}f}"
 
 

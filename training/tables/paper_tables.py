@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from training.metrics.case_score import SIZE_LIMITS_MM, SIZE_NAMES
+from training.metrics.case_score import FROC_THRESHOLDS, SIZE_LIMITS_MM, SIZE_NAMES
 from training.metrics.intervals import RESAMPLES
 from training.metrics.summary import FALSE_POSITIVES_PER_CASE, summarise
 from training.results import RunResults
@@ -15,7 +15,7 @@ from training.tables.measures import (
     CASE_WISE,
     DSC,
     FPS_PER_CASE,
-    FROC_SCORE,
+    SIDE_BY_SIDE,
     TARGET_RECALL,
     TARGET_WISE,
     VOXEL_WISE,
@@ -24,12 +24,7 @@ from training.tables.measures import (
 )
 
 AT_INSTITUTIONS = (DSC, TARGET_RECALL, FPS_PER_CASE, *CASE_WISE)
-ABLATION = tuple(("Voxel-wise", one) for one in VOXEL_WISE) + (
-    ("Target-wise", TARGET_RECALL),
-    ("Target-wise", FPS_PER_CASE),
-    ("Target-wise", FROC_SCORE),
-)
-MADE = ("weights_sha256", "step", "seed")
+MADE = ("weights_sha256", "window_step", "precision")
 """What a results file tells of its making that has a column of its own."""
 
 OVER = {
@@ -46,7 +41,7 @@ def paper_tables(datasets: Sequence[DatasetEstimates]) -> list[Table]:
     several = [dataset for dataset in datasets if len(dataset.models) > 1]
     return [
         _by_model("Voxel-wise segmentation", VOXEL_WISE, datasets, "Layout of the paper's Table 2."),
-        _by_model("Target-wise detection", TARGET_WISE, datasets, f"{_TARGETS} Layout of the paper's Table 3."),
+        _by_model("Target-wise detection", TARGET_WISE, datasets, _TARGETS),
         _by_model("Case-wise diagnosis", CASE_WISE, datasets, "A case counts as positive where a target is predicted."),
         *(_by_size(dataset) for dataset in datasets),
         *(_ablation(dataset) for dataset in several),
@@ -57,10 +52,12 @@ def paper_tables(datasets: Sequence[DatasetEstimates]) -> list[Table]:
     ]
 
 
+_LIMITS = ", ".join(f"{fps:g}" for fps in FALSE_POSITIVES_PER_CASE)
 _TARGETS = (
     "TPs, FPs and FNs: aneurysms found, predicted in vain, and missed, in all cases together. FROC score: mean of the "
-    f"best recalls at no more than {', '.join(f'{fps:g}' for fps in FALSE_POSITIVES_PER_CASE)} FPs per case, over all "
-    "thresholds."
+    f"best recalls at no more than {_LIMITS} FPs per case, at the {len(FROC_THRESHOLDS)} thresholds from "
+    f"{FROC_THRESHOLDS[0]} to {FROC_THRESHOLDS[-1]}, 0 where none has so few. Layout of the paper's Table 3, but for "
+    "the FROC score."
 )
 
 
@@ -96,10 +93,10 @@ def _by_size(dataset: DatasetEstimates) -> Table:
 
 def _ablation(dataset: DatasetEstimates) -> Table:
     rows = tuple(
-        (Cell(kind), Cell(measure.title), *figure_cells(dataset.models, measure)) for kind, measure in ABLATION
+        (Cell(kind), Cell(measure.title), *figure_cells(dataset.models, measure)) for kind, measure in SIDE_BY_SIDE
     )
     columns = ("", "Measure", *(model.model for model in dataset.models))
-    caption = f"Layout of the paper's Table S1. {_intervals([dataset])}"
+    caption = f"Layout of the paper's Table S1, but for the FROC score. {_intervals([dataset])}"
     return Table(f"Models side by side: {dataset.dataset}", caption, columns, 2, rows)
 
 
@@ -148,7 +145,8 @@ def _how_made(datasets: Sequence[DatasetEstimates]) -> Table:
         for model in dataset.models
         for run in model.runs
     )
-    columns = ("Data set", "Model", "Run", "Cases", "With aneurysm", "Weights, SHA-256", "Step", "Seed", "Other")
+    made = ("Weights, SHA-256", "Window step", "Precision", "Other")
+    columns = ("Data set", "Model", "Run", "Cases", "With aneurysm", *made)
     return Table("How each run was made", "As the results files tell it.", columns, 3, rows)
 
 

@@ -37,7 +37,7 @@ def test_table_4(scored: tuple[ScoredReading, ...]) -> None:
     rows = [[cell.text for cell in row] for row in table.rows]
     assert [row[0] for row in rows] == ["Attending radiologists"] * 2 + ["Resident radiologists"] * 2 + ["All"] * 3
     assert rows[4][3].startswith("130 (") and rows[5][3].startswith("110 (")  # 100 120 140 160; 80 90 130 140
-    assert [cell.best for cell in table.rows[4][3:4] + table.rows[5][3:4]] == [False, True]
+    assert [cell.bold for cell in table.rows[4][3:4] + table.rows[5][3:4]] == [False, True]
     assert rows[4][6] == "50.0 (50.0–50.0)" and rows[5][6] == "100 (100–100)"  # recall: two readers either way
     assert rows[4][4] == "–" and "mask" in table.rows[4][4].note
     assert "left out" in table.rows[4][6].note  # two readers had no aneurysm without assist

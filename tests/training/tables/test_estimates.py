@@ -72,5 +72,8 @@ def test_runs_that_were_counted_in_different_ways_are_no_runs_of_one_model() -> 
     shown = replace(_run(10, "2"), made={"detection_threshold": 0.8})
     with pytest.raises(ReportError, match="detection threshold is 0.8, that of another run None"):
         estimate_models([_run(5), shown])
+    mirrored = replace(_run(10, "2"), made={"flips": ["left-right"]})
+    with pytest.raises(ReportError, match=r"list of flips is \['left-right'\], that of another run None.*--model"):
+        estimate_models([_run(5), mirrored])
     (dataset,) = estimate_models([_run(5), replace(shown, model="m, as the node shows it")])
     assert len(dataset.models) == 2

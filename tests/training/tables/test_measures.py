@@ -29,8 +29,10 @@ def test_intervals() -> None:
 
 def test_differences_have_signs() -> None:
     assert difference_text(Interval(0.083, -0.01, 0.175), "%") == "+8.3 (−1.0 to +17.5)"
-    assert difference_text(Interval(-0.4, -0.714, -0.001), "per case") == "−0.40 (−0.71 to 0.00)"
+    assert difference_text(Interval(-0.4, -0.714, -0.001), "per case") == "−0.400 (−0.714 to −0.001)"
     assert difference_text(Interval(-12.04, None, None), "mm") == "−12.0"
+    assert difference_text(Interval(-0.1, -0.2, 0.0), "per case") == "−0.10 (−0.20 to 0.00)"
+    assert difference_text(Interval(0.00004, 0.000004, 0.00009), "%") == "+0.0040 (+0.0004 to +0.0090)"
 
 
 def test_best_by_what_is_better_and_not_where_all_are_alike() -> None:

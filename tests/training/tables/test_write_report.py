@@ -17,13 +17,14 @@ from training.tables.estimates import ReportError, estimate_models
 from training.tables.paper_tables import paper_tables
 from training.tables.write_report import write_report
 
-MADE = {"weights_sha256": "ab" * 32, "step": 40_000, "seed": 7, "window_step": 48}
+MADE = {"weights_sha256": "ab" * 32, "window_step": 48, "precision": "bfloat16", "seed": 7}
 CHROMIUM = shutil.which("chromium")
 
 
 def _results() -> list[RunResults]:
     one = RunResults("GLIA-Net <b>", "internal | test", "1", MADE, tuple(made_scores(12, 1, 0.8)))
-    two = replace(one, run="2", scores=tuple(made_scores(12, 2, 0.8)), made={})
+    made = {key: value for key, value in MADE.items() if key != "seed"}
+    two = replace(one, run="2", scores=tuple(made_scores(12, 2, 0.8)), made=made)
     return [one, two, replace(one, model="U-Net", scores=tuple(made_scores(12, 3, 0.5)))]
 
 
@@ -74,19 +75,19 @@ def test_figures_of_a_table_by_hand() -> None:
         estimate_models([_plain("m", (6, 2, 4, 988), True, 1), _plain("n", (0, 0, 10, 990), False, 0)])
     )
     voxel, target, case, size, ablation, difference = tables[:6]
-    cells = [[(cell.text.split(" ")[0], cell.best) for cell in row] for row in voxel.rows]
+    cells = [[(cell.text.split(" ")[0], cell.bold) for cell in row] for row in voxel.rows]
     assert cells[0][:5] == [("d", False), ("m", False), ("75.0", False), ("60.0", True), ("66.7", True)]
     assert cells[1][2:5] == [("–", False), ("0", False), ("0", False)]
     assert voxel.rows[1][2].note == "Undefined: no voxel is predicted."
     assert [cell.text.split(" ")[0] for cell in target.rows[0]] == ["d", "m", "1", "1", "0", "100", "0.50", "80.0"]
-    assert [cell.best for cell in target.rows[1]] == [False, False, False, True, False, False, True, False]
+    assert [cell.bold for cell in target.rows[1]] == [False, False, False, True, False, False, True, False]
     assert [cell.text.split(" ")[0] for cell in case.rows[0]] == ["d", "m", "100", "100", "100"]
     assert [row[0].text for row in size.rows] == ["<3 mm", "<3 mm", "3-7 mm", "3-7 mm", ">7 mm", ">7 mm"]
     assert size.rows[2][1].text == "1" and size.rows[2][3].text.startswith("100") and size.rows[0][3].text == "–"
     assert ablation.columns == ("", "Measure", "m", "n") and len(ablation.rows) == 9
     assert difference.title == "Differences from m: d" and difference.columns == ("", "Measure", "n")
     minus = {row[1].text.split(" ")[0]: row[2] for row in difference.rows if row[0].text != "Target-wise"}
-    assert minus["Recall"].text == "−60.0 (−60.0 to −60.0)" and minus["Recall"].best
+    assert minus["Recall"].text == "−60.0 (−60.0 to −60.0)" and minus["Recall"].bold
     assert minus["Precision"].text == "–" and minus["Precision"].note.endswith("no voxel is predicted.")
 
 
@@ -98,8 +99,8 @@ def test_caption_tells_what_intervals_are_over() -> None:
 def test_how_runs_were_made() -> None:
     table = paper_tables(estimate_models(_results()))[-1]
     texts = [[cell.text for cell in row] for row in table.rows]
-    assert texts[0][2:] == ["1", "12", "8", "ab" * 32, "40000", "7", "window_step: 48"]
-    assert texts[1][5:] == ["–"] * 4
+    assert texts[0][2:] == ["1", "12", "8", "ab" * 32, "48", "bfloat16", "seed: 7"]
+    assert texts[1][5:] == ["ab" * 32, "48", "bfloat16", "–"]
 
 
 def test_html_stands_alone(written: Path) -> None:
