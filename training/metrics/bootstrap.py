@@ -135,8 +135,14 @@ def _froc_scores(scores: Sequence[CaseScore], weights: Values) -> Values:
     found, false = (weights @ np.array([[at[k] for at in score.froc] for score in scores], float) for k in (0, 1))
     targets = weights @ np.array([len(score.targets.true) for score in scores], np.float64)
     recall, fps = _share(found, targets[:, None]), false / weights.shape[1]
-    best = [np.where(fps <= limit, recall, 0.0).max(axis=1) for limit in FALSE_POSITIVES_PER_CASE]
+    within = [_followed(fps <= limit) for limit in FALSE_POSITIVES_PER_CASE]
+    best = [np.where(reached, recall, 0.0).max(axis=1) for reached in within]
     return np.where(targets > 0, np.mean(best, axis=0), np.nan)
+
+
+def _followed(few: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """(R, T) whether a threshold and all that are higher have so few false positives."""
+    return np.logical_and.accumulate(few[:, ::-1], axis=1)[:, ::-1]
 
 
 def _roc_areas(positive: Values, negative: Values) -> Values:

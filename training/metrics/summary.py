@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import takewhile
 from statistics import mean
 from typing import Any
 
@@ -108,16 +109,18 @@ def froc_points(scores: Sequence[CaseScore]) -> list[tuple[float, float | None, 
 def froc_score(points: Sequence[tuple[float, float | None, float]]) -> float | None:
     """Mean over `FALSE_POSITIVES_PER_CASE` of the best recall at no more than so many; None where there is no target.
 
-    points: as `froc_points` gives them. It hangs less on where a model puts 0.5 than recall at one threshold does;
-    where none has so few false positives, the recall counts as 0.
+    points: as `froc_points` gives them. It hangs less on where a model puts 0.5 than recall at one threshold does. The
+    curve is followed from the highest threshold down to the first with more false positives, 0 where that is the
+    highest: at low ones all of a head can be one component, whose radius reaches every aneurysm.
     """
     if any(recall is None for _, recall, _ in points):
         return None
-    best = [
-        max((recall or 0.0 for _, recall, fps in points if fps <= limit), default=0.0)
-        for limit in FALSE_POSITIVES_PER_CASE
-    ]
-    return mean(best)
+    return mean(_recall_within(limit, points) for limit in FALSE_POSITIVES_PER_CASE)
+
+
+def _recall_within(limit: float, points: Sequence[tuple[float, float | None, float]]) -> float:
+    followed = takewhile(lambda point: point[2] <= limit, reversed(points))
+    return max((recall or 0.0 for _, recall, _ in followed), default=0.0)
 
 
 def by_institution(scores: Sequence[CaseScore]) -> dict[str, Summary]:

@@ -56,8 +56,8 @@ _LIMITS = ", ".join(f"{fps:g}" for fps in FALSE_POSITIVES_PER_CASE)
 _TARGETS = (
     "TPs, FPs and FNs: aneurysms found, predicted in vain, and missed, in all cases together. FROC score: mean of the "
     f"best recalls at no more than {_LIMITS} FPs per case, at the {len(FROC_THRESHOLDS)} thresholds from "
-    f"{FROC_THRESHOLDS[0]} to {FROC_THRESHOLDS[-1]}, 0 where none has so few. Layout of the paper's Table 3, but for "
-    "the FROC score."
+    f"{FROC_THRESHOLDS[-1]} down to {FROC_THRESHOLDS[0]} until one has more, 0 where the first has. Layout of the "
+    "paper's Table 3, but for the FROC score."
 )
 
 

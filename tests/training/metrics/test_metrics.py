@@ -226,6 +226,12 @@ def test_the_froc_score_is_the_mean_of_the_best_recalls_below_each_limit() -> No
     assert froc_score([(0.5, None, 0.0)]) is None
 
 
+def test_one_component_that_holds_the_whole_head_earns_no_froc_score() -> None:
+    """At 0.05 its radius reaches every aneurysm; between that and nothing at all lie hundreds of false positives."""
+    points = [(0.05, 1.0, 0.2), (0.1, 0.5, 211.0), (0.2, 0.25, 3.0), (0.3, 0.0, 0.0)]
+    assert froc_score(points) == pytest.approx(0.25 / 5)
+
+
 def test_intervals_over_runs_are_students() -> None:
     """1, 2, 3: mean 2, s 1, t(0.975, 2) = 4.302653, half width 4.302653 / sqrt(3) = 2.484."""
     interval = over_runs([1.0, 2.0, 3.0])
