@@ -143,7 +143,7 @@ def evaluate(
 ) -> None:
     """Score weights on the cases of a manifest, or on phantoms: by voxel, by aneurysm, by case."""
     from glianet.model import ComputeSettings
-    from training.commands.evaluation import collect, show
+    from training.commands.evaluation import collect, how_scored, show
     from training.evaluate_cases import PhantomChoice, evaluate_cases, manifest_cases, phantom_cases
     from training.manifest import of_split, read_manifest
     from training.scorer import load_scorer
@@ -160,11 +160,7 @@ def evaluate(
     with bar("evaluating") as advance:
         scores = collect(evaluate_cases(chosen, scorer, advance, detection_threshold))
     named = dataset or (f"{manifest.stem}, {split or 'all'}" if manifest else f"{count} {generator} phantoms")
-    names = ", ".join(path.name for path in weights)
-    made = {"weights": names, "weights_sha256": scorer.sha256, "window_step": step, "precision": precision}
-    made |= {"networks": len(weights)} if len(weights) > 1 else {}
-    made |= {"flips": list(compute.flips)} if compute.flips else {}
-    made |= {} if detection_threshold is None else {"detection_threshold": detection_threshold}
+    made = how_scored(weights, scorer.sha256, step, compute, detection_threshold)
     show(scores, as_json=as_json, output=output, model=model or scorer.model, dataset=named, run=run, made=made)
 
 

@@ -45,7 +45,7 @@ def load_scorer(weights: Sequence[Path], compute: ComputeSettings, step: int = 4
         raise SettingsError(
             what=f"{trained[0]} is a training's checkpoint, which is scored by itself and without mirror images",
             where="weights",
-            advice="Name it alone; `glianet-training export` makes weights for the rest, of GLIA-Net alone",
+            advice="Name it alone, without flips; of GLIA-Net, `glianet-training export` makes weights for a mean",
         )
     if trained:
         precision = "float32" if compute.precision == "auto" else compute.precision

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import safetensors.torch
 import torch
 
+from glianet.checkpoint import save_network
 from glianet.errors import SettingsError
 from glianet.model import ComputeSettings
 from glianet.network import GLIANet
@@ -50,7 +50,7 @@ def made_weights(folder: Path, seed: int) -> Path:
     """Of a network that was never trained: its probabilities are far from 0 and 1."""
     torch.manual_seed(seed)
     path = folder / f"{seed}.safetensors"
-    safetensors.torch.save_file(GLIANet().state_dict(), path)
+    save_network(GLIANet(), path, {})
     return path
 
 

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from glianet.errors import GliaNetError
+from glianet.model import ComputeSettings
 from training.commands.terminal import bar, stop
 from training.manifest import CasesError
 from training.metrics.case_score import CaseScore
@@ -43,6 +44,24 @@ def collect(scores: Iterable[CaseScore]) -> tuple[CaseScore, ...]:
     if not found:
         stop("there is no case with a label to score")
     return found
+
+
+def how_scored(
+    weights: Sequence[Path], sha256: str, window_step: int, compute: ComputeSettings, detection_threshold: float | None
+) -> dict[str, Any]:
+    """What a results file tells of its making; several networks, flips and detection threshold where there are such."""
+    some = {
+        "networks": len(weights) if len(weights) > 1 else None,
+        "flips": list(compute.flips) or None,
+        "detection_threshold": detection_threshold,
+    }
+    return {
+        "weights": ", ".join(path.name for path in weights),
+        "weights_sha256": sha256,
+        "window_step": window_step,
+        "precision": compute.precision,
+        **{key: value for key, value in some.items() if value is not None},
+    }
 
 
 def show(

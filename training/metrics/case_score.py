@@ -13,8 +13,7 @@ from training.metrics.voxels import THRESHOLD, VoxelCounts, VoxelHistograms, cou
 FROC_THRESHOLDS = (
     0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999,
 )  # fmt: skip
-"""Close to 0 and 1 too: networks that are sure of what they see differ there alone."""
-"""At which targets are matched for the free-response curve."""
+"""At which targets are matched for the free-response curve; networks that are sure differ close to 0 and 1 alone."""
 
 SIZE_LIMITS_MM = (3.0, 7.0)
 """Classes of aneurysm sizes: under 3, 3 to 7, over 7 mm (paper, Table 5)."""

@@ -10,14 +10,14 @@ from training.metrics.named_figures import named_figures
 from training.metrics.summary import summarise
 from training.results import RunResults
 
-WAYS = {
+SAME_IN_ALL_RUNS = {
     "detection_threshold": "detection threshold",
     "window_step": "window's step",
     "precision": "precision",
     "networks": "number of networks",
     "flips": "list of flips",
 }
-"""How `evaluate` counts: what differs between runs of one model is no training."""
+"""What `evaluate` tells of its settings, in words: trainings of one model are scored in one way."""
 
 
 class ReportError(Exception):
@@ -104,14 +104,14 @@ def _check_cases(results: RunResults) -> None:
 
 def _check_runs(results: Sequence[RunResults]) -> None:
     """results: of one data set."""
-    first, seen, ways = results[0], set(), dict[tuple[str, str], object]()
+    first, seen, settings = results[0], set(), dict[tuple[str, str], object]()
     for one in results:
-        for key, words in WAYS.items():
-            way = one.made.get(key)
-            other_way = ways.setdefault((one.model, key), way)
-            if other_way != way:
+        for key, words in SAME_IN_ALL_RUNS.items():
+            own = one.made.get(key)
+            other_run = settings.setdefault((one.model, key), own)
+            if other_run != own:
                 raise ReportError(
-                    f"{_name(one)}: its {words} is {way}, that of another run {other_way}; they are no runs of one "
+                    f"{_name(one)}: its {words} is {own}, that of another run {other_run}; they are no runs of one "
                     "model: name the models apart with `evaluate --model`"
                 )
         if (one.model, one.run) in seen:

@@ -96,11 +96,10 @@ def interval_text(interval: Interval, unit: Unit) -> str:
 def difference_text(difference: Interval, unit: Unit) -> str:
     """Such as "+8.3 (−1.0 to +17.5)", rates in percentage points, with as many digits as show a limit that is not 0."""
     scale, digits = 100 if unit == "%" else 1, 2 if unit == "per case" else 1
-    value, low, high = (
-        None if one is None else scale * one for one in (difference.value, difference.low, difference.high)
-    )
-    if low is None or high is None or value is None:
-        return _signed(scale * difference.value, digits)
+    value = scale * difference.value
+    if difference.low is None or difference.high is None:
+        return _signed(value, digits)
+    low, high = scale * difference.low, scale * difference.high
     while digits < MOST_DIGITS and any(limit and not round(limit, digits) for limit in (low, high)):
         digits += 1
     return f"{_signed(value, digits)} ({_signed(low, digits)} to {_signed(high, digits)})"
